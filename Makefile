@@ -1,0 +1,78 @@
+# Needs only Python 3.11 … 3.14, make and a package index. `make` alone lists the targets.
+
+PYTHON := .venv/bin/python
+INSTALLED := .venv/.installed
+
+# The demo: `make demo N=1000 SEED=1 KEEP=1 JSON=report.json`
+N ?= 1000
+SEED ?= 1
+DEMO_FLAGS = --messages $(N) --seed $(SEED) $(if $(KEEP),--keep) $(if $(JSON),--json $(JSON))
+
+.DEFAULT_GOAL := help
+.PHONY: help venv install test lint format types imports unit demo up flower lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(PYTHON) ## Create .venv
+
+install: $(INSTALLED) ## Install the locked dependencies into .venv
+
+test: lint types imports unit ## Run everything that must pass before a change is merged
+
+lint: install ## Check style and formatting
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+format: install ## Mend style and formatting where a program can
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+types: install ## Check types
+	$(PYTHON) -m mypy
+
+imports: install ## Check who imports whom
+	.venv/bin/lint-imports
+
+unit: install ## Run the tests; ARGS="tests/domain -k phone" narrows them down
+	$(PYTHON) -m pytest $(ARGS)
+
+demo: install ## Deliver N messages through the sandbox and compare the books
+	$(PYTHON) -m demo $(DEMO_FLAGS)
+
+up: ## Start the whole service in containers
+	docker compose up --build
+
+flower: install ## Watch the workers at http://127.0.0.1:5555
+	$(PYTHON) -m celery --app workers.app flower --address=127.0.0.1 --port=5555
+
+lock: ## Write requirements.lock anew from pyproject.toml; UPGRADE=1 takes newer versions (needs uv)
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+	  --no-annotate --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) \
+	  --output-file requirements.lock
+
+clean: ## Remove what can be made again, .venv included
+	rm -rf .venv .cascade .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The wheels of the embedded servers end at 3.14. Some systems ship Python without ensurepip; their
+# own pip then fills the new environment.
+$(PYTHON):
+	@for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	  if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' \
+	    2>/dev/null; then \
+	    echo "creating .venv with $$python"; \
+	    $$python -m venv .venv && exit 0; \
+	    $$python -m venv --clear --without-pip .venv && \
+	    $$python -m pip --python $(PYTHON) install pip && exit 0; \
+	    rm -rf .venv; exit 1; \
+	  fi; \
+	done; \
+	echo "no Python 3.11 … 3.14 found: install one, or put it on PATH" >&2; exit 1
+
+# The search bits of umask 022 let PostgreSQL, which never runs as root, reach its own files.
+$(INSTALLED): pyproject.toml requirements.lock | $(PYTHON)
+	umask 022; $(PYTHON) -m pip install --disable-pip-version-check --quiet -r requirements.lock
+	umask 022; $(PYTHON) -m pip install --disable-pip-version-check --quiet --no-deps --editable .
+	touch $@

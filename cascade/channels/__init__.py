@@ -1,0 +1,1 @@
+"""Providers: one file each describes a wire format; `transport` is the only HTTP client."""

@@ -1,0 +1,115 @@
+"""Publishing hints by task name: the only place here that knows Celery.
+
+A hint that is lost is published again by the tick, so publishing never fails its caller.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from celery import Celery
+from kombu import Exchange, Queue
+from kombu.exceptions import OperationalError
+
+from cascade.domain.hint import Hint
+from cascade.domain.state import Channel, Lane
+
+
+log = logging.getLogger(__name__)
+
+IDS_PER_HINT = 200
+
+COLLECT, POLL, TICK, SYNC, ENQUEUE = (
+    "receipts.collect",
+    "receipts.poll",
+    "tick",
+    "config.sync",
+    "cascade.enqueue",
+)
+
+# How a client talks to the broker: bounded in time, since a hint may be lost but a caller must
+# not hang. A frozen Redis held a publisher for more than 30 s by default. Times in seconds.
+BROKER_TRANSPORT = {
+    "visibility_timeout": 120,  # above the hard time limit; one value for all apps on a database
+    "unacked_restore_interval": 5,  # with the throttle: a killed worker's task is back soon after
+    "unacked_restore_throttle": 1,  # the visibility timeout, not about 100 s later
+    "socket_timeout": 10,
+    "socket_connect_timeout": 3,
+    "socket_keepalive": True,
+    "health_check_interval": 25,
+    "retry_on_timeout": False,  # a blind replay is a second hint
+    "max_connections": 50,
+    "client_name": "cascade",
+    "global_keyprefix": "cascade:",
+    "queue_order_strategy": "priority",  # a worker looks at its queues in the order of -Q
+}
+PUBLISH_RETRY = {"max_retries": 2, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.5}
+
+
+def deliver_task(channel: Channel) -> str:
+    """The name of a channel's task, such as `deliver.vk`."""
+    return f"deliver.{channel}"
+
+
+def lane_queue(channel: Channel, lane: Lane) -> str:
+    """The name of a channel's queue for one lane, such as `vk.urgent`."""
+    return f"{channel}.{lane}"
+
+
+def queue(name: str) -> Queue:
+    """The declaration of a queue; every process declares it alike."""
+    return Queue(name, Exchange(name, type="direct"), routing_key=name)
+
+
+def producer_app(broker_url: str) -> Celery:
+    """A Celery app that only publishes, for processes that are no workers."""
+    app = Celery("cascade", broker=broker_url, set_as_current=False)
+    app.conf.update(
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        broker_transport_options=BROKER_TRANSPORT,
+        broker_connection_timeout=3,
+        task_publish_retry_policy=PUBLISH_RETRY,
+    )
+    return app
+
+
+class Dispatcher:
+    """Publishes what was committed."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def publish(self, hints: Iterable[Hint]) -> int:
+        """Publishes the hints in sets by channel and lane; returns how many attempts they name.
+
+        Inside a task they become its children. A broker's fault is logged, not raised.
+        """
+        groups: dict[tuple[Channel, Lane], list[int]] = defaultdict(list)
+        for hint in hints:
+            groups[hint.channel, hint.lane].append(hint.attempt_id)
+        for (channel, lane), ids in groups.items():
+            for start in range(0, len(ids), IDS_PER_HINT):
+                self._publish(channel, lane, ids[start : start + IDS_PER_HINT])
+        return sum(map(len, groups.values()))
+
+    def _publish(self, channel: Channel, lane: Lane, ids: Sequence[int]) -> None:
+        try:
+            self.send(deliver_task(channel), [ids], lane_queue(channel, lane))
+        except (OperationalError, OSError) as error:
+            log.warning("a hint was not published", extra={"reason": type(error).__name__})
+
+    def send(self, task: str, args: Sequence[Any], queue_name: str) -> None:
+        """Publishes one task by name; raises kombu's OperationalError."""
+        self._app.send_task(
+            task,
+            args=args,
+            queue=queue(queue_name),  # type: ignore[arg-type]  # a kombu Queue declares itself
+            retry=True,
+            retry_policy=PUBLISH_RETRY,
+        )

@@ -1,0 +1,1 @@
+"""The receipt gateway: providers' webhooks, verified and committed before they are answered."""

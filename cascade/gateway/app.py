@@ -1,0 +1,166 @@
+"""The receipt gateway's HTTP: verify, store, answer.
+
+A provider hears 2xx only once its receipts are committed; whatever else it hears, it repeats.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from anyio import to_thread
+from sqlalchemy import Connection, Engine, text
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from cascade.channels.base import (
+    Adapter,
+    ForgedWebhookError,
+    Receipt,
+    UnreadableWebhookError,
+    Webhook,
+)
+from cascade.gateway.caller import caller_address
+from cascade.gateway.post import PostOffice
+from cascade.services.inbox import letters
+from cascade.storage.database import transaction
+from cascade.storage.inbox import store
+from cascade.storage.sealing import Keyring
+
+
+log = logging.getLogger(__name__)
+
+BODY_LIMIT = 256 * 1024  # bytes, counted before anything is parsed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """What a webhook is held against, and where its receipts go."""
+
+    adapters: Mapping[str, Adapter]
+    keyring: Keyring
+    engine: Engine
+    post: PostOffice
+    trusted_hops: int
+
+
+def make_app(
+    *, adapters: Mapping[str, Adapter], keyring: Keyring, engine: Engine, trusted_hops: int
+) -> Starlette:
+    """The ASGI app; `trusted_hops` is the number of our own proxies before it."""
+    post = PostOffice(lambda post: transaction(engine, lambda connection: store(connection, post)))
+    gateway = Gateway(
+        adapters=adapters, keyring=keyring, engine=engine, post=post, trusted_hops=trusted_hops
+    )
+
+    async def receive(request: Request) -> Response:
+        return await _receive(gateway, request)
+
+    async def handshake(request: Request) -> Response:
+        return _handshake(gateway, request)
+
+    async def health(_request: Request) -> Response:
+        return await _health(gateway)
+
+    paths = ("/receipts/{account}", "/receipts/{account}/{token}")
+    routes = [Route("/health", health)]
+    routes += [Route(path, receive, methods=["POST"]) for path in paths]
+    routes += [Route(path, handshake, methods=["GET"]) for path in paths]
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        committing = asyncio.create_task(post.run())
+        yield
+        committing.cancel()
+        with suppress(asyncio.CancelledError):
+            await committing
+
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+async def _receive(gateway: Gateway, request: Request) -> Response:
+    adapter = _adapter(gateway, request)
+    if adapter is None:
+        return Response(status_code=404)
+    body = await _body(request)
+    if body is None:
+        return Response(status_code=413)
+    webhook = Webhook(headers=dict(request.headers), query=dict(request.query_params), body=body)
+    try:
+        adapter.verify(webhook)
+        receipts = adapter.parse(webhook)
+    except ForgedWebhookError:
+        log.warning("a webhook was forged", extra={"account": adapter.account})
+        return Response(status_code=403)
+    except UnreadableWebhookError:
+        log.warning("a webhook cannot be read", extra={"account": adapter.account})
+        return Response(status_code=400)
+    if receipts and not await _committed(gateway, adapter, receipts, body):
+        return Response(status_code=503)
+    ack = adapter.ack()
+    return Response(ack.body, status_code=ack.status)
+
+
+async def _committed(
+    gateway: Gateway, adapter: Adapter, receipts: Sequence[Receipt], body: bytes
+) -> bool:
+    try:
+        await gateway.post.commit(letters(gateway.keyring, adapter.account, receipts, body))
+    except Exception as error:  # noqa: BLE001  # whatever it was: not committed, so not 2xx
+        log.warning("receipts were not committed", extra={"reason": type(error).__name__})
+        return False
+    return True
+
+
+def _handshake(gateway: Gateway, request: Request) -> Response:
+    adapter = _adapter(gateway, request)
+    answer = adapter.handshake(dict(request.query_params)) if adapter is not None else None
+    if answer is None:
+        return Response(status_code=404)
+    return PlainTextResponse(answer)
+
+
+def _adapter(gateway: Gateway, request: Request) -> Adapter | None:
+    """The account that the path names, if its secret token and the caller's address fit."""
+    adapter = gateway.adapters.get(request.path_params["account"])
+    if adapter is None:
+        return None
+    token = request.path_params.get("token", "")
+    if not hmac.compare_digest(token.encode(), (adapter.webhook_token or "").encode()):
+        log.warning("a webhook's token does not fit", extra={"account": adapter.account})
+        return None
+    peer = request.client.host if request.client else None
+    forwarded = request.headers.getlist("x-forwarded-for")
+    caller = caller_address(peer, forwarded, gateway.trusted_hops)
+    if adapter.allowed_ips and caller not in adapter.allowed_ips:
+        log.warning("a webhook's address is not allowed", extra={"account": adapter.account})
+        return None
+    return adapter
+
+
+async def _body(request: Request) -> bytes | None:
+    """The raw body; None if it is over the limit."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > BODY_LIMIT:
+            return None
+    return bytes(body)
+
+
+async def _health(gateway: Gateway) -> Response:
+    def ask(connection: Connection) -> None:
+        connection.execute(text("SELECT 1"))
+
+    try:
+        await to_thread.run_sync(lambda: transaction(gateway.engine, ask))
+    except Exception as error:  # noqa: BLE001  # the answer is the report
+        return PlainTextResponse(f"database: {type(error).__name__}\n", status_code=503)
+    return PlainTextResponse("ok\n")

@@ -1,0 +1,64 @@
+"""Committing receipts in groups: whoever arrives during one commit shares the next."""
+
+from __future__ import annotations
+
+import asyncio
+
+from collections.abc import Callable, Sequence
+
+from anyio import to_thread
+
+from cascade.storage.inbox import Letter
+
+
+class PostOffice:
+    """Takes letters from many requests; one commit at a time."""
+
+    def __init__(self, store: Callable[[Sequence[Letter]], object]) -> None:
+        """`store` commits letters and raises if it could not; it runs in a thread."""
+        self._store = store
+        self._waiting: list[tuple[Sequence[Letter], asyncio.Future[None]]] = []
+        self._arrived = asyncio.Event()
+
+    async def commit(self, letters: Sequence[Letter]) -> None:
+        """Returns once the letters are committed; raises what the commit raised."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((letters, done))
+        self._arrived.set()
+        await done
+
+    async def run(self) -> None:
+        """Works until it is cancelled."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            group, self._waiting = self._waiting, []
+            await self._commit(group)
+
+    async def _commit(
+        self, group: Sequence[tuple[Sequence[Letter], asyncio.Future[None]]]
+    ) -> None:
+        letters = [letter for part, _ in group for letter in part]
+        try:
+            await to_thread.run_sync(self._store, letters)
+        except Exception as error:  # noqa: BLE001  # each request hears of it, and answers 503
+            if len(group) > 1:  # one bad letter must not cost its neighbours their commit
+                for one in group:
+                    await self._commit([one])
+                return
+            self._finish(group, error)
+        else:
+            self._finish(group, None)
+
+    def _finish(
+        self,
+        group: Sequence[tuple[Sequence[Letter], asyncio.Future[None]]],
+        error: Exception | None,
+    ) -> None:
+        for _, done in group:
+            if done.done():  # its client has gone away
+                continue
+            if error is None:
+                done.set_result(None)
+            else:
+                done.set_exception(error)

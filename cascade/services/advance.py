@@ -1,0 +1,130 @@
+"""Taking messages through events: lock, ask the engine, write the difference, charge."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import logging
+import uuid
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from cascade.domain import engine
+from cascade.domain.cascade import Cascade
+from cascade.domain.hint import Hint
+from cascade.services.charge import charge
+from cascade.services.deployment import Ledger
+from cascade.storage import cascades
+from cascade.storage.database import is_transient, now as database_now, transaction
+
+
+log = logging.getLogger(__name__)
+
+Event = Callable[[Cascade, dt.datetime], Cascade]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advanced:
+    """What came of it; `hints` are to be published after the commit."""
+
+    hints: Sequence[Hint]
+    delivered: int  # attempts
+    ended: int  # messages
+
+
+def hearing(word: engine.Word) -> Event:
+    """The event that a provider said something."""
+    return lambda cascade, now: engine.hear(cascade, word, now)
+
+
+def expiring(attempt_id: int) -> Event:
+    """The event that an attempt's time seems to be over."""
+    return lambda cascade, now: engine.expire(cascade, attempt_id, now)
+
+
+def advance(
+    connection: Connection,
+    ledger: Ledger,
+    events: Mapping[uuid.UUID, Iterable[Event]],
+    *,
+    skip_locked: bool = False,
+) -> Advanced:
+    """Takes each message through its events, in this transaction.
+
+    With `skip_locked`, messages that another transaction holds are left as they are.
+    """
+    if not events:
+        return Advanced(hints=[], delivered=0, ended=0)
+    before = cascades.lock(connection, events, ledger.versions, skip_locked=skip_locked)
+    now = database_now(connection)  # after the locks: no event is older than what it meets
+    after = {one: _through(old, events[one], now) for one, old in before.items()}
+    hints = cascades.write(connection, before, after, now)
+    delivered = [
+        attempt_id
+        for message_id, old in before.items()
+        for attempt_id in _newly_delivered(old, after[message_id])
+    ]
+    charge(connection, ledger, delivered)
+    ended = sum(
+        old.ended_at is None and after[one].ended_at is not None for one, old in before.items()
+    )
+    return Advanced(hints=hints, delivered=len(delivered), ended=ended)
+
+
+def advance_all(
+    ledger: Ledger,
+    events: Mapping[uuid.UUID, Iterable[Event]],
+    *,
+    skip_locked: bool = False,
+    patience: float | None = None,
+) -> Advanced:
+    """`advance` in a transaction of its own that survives a bad row.
+
+    A set that fails as a whole is halved down to the culprit, which is left as it is, with an
+    alert: its `due_at` brings it back. Raises only what the database's own troubles raise.
+    """
+    try:
+        return transaction(
+            ledger.engine,
+            lambda connection: advance(connection, ledger, events, skip_locked=skip_locked),
+            patience=patience,
+        )
+    except Exception as error:
+        if isinstance(error, DBAPIError) and is_transient(error):
+            raise
+        if len(events) == 1:
+            log.exception("a message cannot be advanced", extra={"messages": list(events)})
+            return Advanced(hints=[], delivered=0, ended=0)
+    ids = sorted(events)
+    halves = (ids[: len(ids) // 2], ids[len(ids) // 2 :])
+    done = [
+        advance_all(
+            ledger,
+            {one: events[one] for one in half},
+            skip_locked=skip_locked,
+            patience=patience,
+        )
+        for half in halves
+    ]
+    return Advanced(
+        hints=[hint for part in done for hint in part.hints],
+        delivered=sum(part.delivered for part in done),
+        ended=sum(part.ended for part in done),
+    )
+
+
+def _through(cascade: Cascade, events: Iterable[Event], now: dt.datetime) -> Cascade:
+    return functools.reduce(lambda so_far, event: event(so_far, now), events, cascade)
+
+
+def _newly_delivered(old: Cascade, new: Cascade) -> Iterable[int]:
+    known = {attempt.id for attempt in old.attempts if attempt.is_delivered}
+    return (
+        attempt.id
+        for attempt in new.attempts
+        if attempt.id is not None and attempt.is_delivered and attempt.id not in known
+    )

@@ -1,0 +1,19 @@
+"""Cancelling a message: what was not sent yet is not sent."""
+
+from __future__ import annotations
+
+import uuid
+
+from cascade.domain import engine
+from cascade.services.advance import advance
+from cascade.services.deployment import Ledger
+from cascade.storage.database import transaction
+
+
+def cancel(ledger: Ledger, message_id: uuid.UUID) -> bool:
+    """Whether the message is cancelled now; False if it had ended before, or does not exist."""
+    advanced = transaction(
+        ledger.engine,
+        lambda connection: advance(connection, ledger, {message_id: [engine.cancel]}),
+    )
+    return advanced.ended == 1

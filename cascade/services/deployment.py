@@ -1,0 +1,48 @@
+"""What every service works with in one process."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy import Engine
+
+from cascade.channels.base import Adapter, Item, Pending
+from cascade.channels.transport import Transport
+from cascade.domain.hint import Hint
+from cascade.storage.charges import Rates
+from cascade.storage.policies import PolicyVersions
+from cascade.storage.sealing import Keyring
+
+
+CALL_DEADLINE = 4.0  # seconds in all for one call to a provider
+LEASE = CALL_DEADLINE + 5.0  # seconds from the claim until others may judge the attempt
+SETTLE_PATIENCE = 5.0  # seconds for which settling is tried again on database faults
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """The database, and the keys that make sense of what is sealed in it."""
+
+    engine: Engine
+    keyring: Keyring
+    publish: Callable[[Iterable[Hint]], int]  # after the commit
+    versions: PolicyVersions = field(default_factory=PolicyVersions)
+    rates: Rates = field(default_factory=Rates)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """A worker's view: the ledger, the providers' accounts and the way to call them."""
+
+    ledger: Ledger
+    adapters: Mapping[str, Adapter]  # by account
+    transport: Transport[Item]
+    questions: Transport[Pending]  # polls have a way of their own
+
+
+def seconds(value: float) -> dt.timedelta:
+    """`value` seconds as an interval."""
+    return dt.timedelta(seconds=value)

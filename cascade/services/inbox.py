@@ -1,0 +1,38 @@
+"""Putting receipts into the inbox, whoever brought them: a webhook or a poll."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cascade.channels.base import Receipt
+from cascade.domain.receipt import dedupe_key
+from cascade.services.sealed import seal_raw
+from cascade.storage.inbox import Letter
+from cascade.storage.sealing import Keyring
+
+
+def letters(
+    keyring: Keyring, account: str, receipts: Sequence[Receipt], raw: bytes
+) -> list[Letter]:
+    """The receipts of one webhook or answer, ready to be stored; `raw` is its body."""
+    sealed = seal_raw(keyring, account, raw) if receipts else b""
+    return [
+        Letter(
+            account=account,
+            status=receipt.status,
+            native_status=receipt.native_status,
+            native_code=receipt.native_code,
+            client_ref=receipt.client_ref,
+            provider_ref=receipt.provider_ref,
+            event_at=receipt.event_at,
+            dedupe_key=dedupe_key(
+                account=account,
+                refs=(receipt.client_ref, receipt.provider_ref),
+                status=receipt.status,
+                native=(receipt.native_status, receipt.native_code),
+                event_at=receipt.event_at,
+            ),
+            raw=sealed,
+        )
+        for receipt in receipts
+    ]

@@ -1,0 +1,106 @@
+"""Asking providers about attempts whose time is over; answers go through the inbox."""
+
+from __future__ import annotations
+
+import time
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from cascade.channels.base import Adapter, Pending, Pollable
+from cascade.channels.exchange import Exchange
+from cascade.channels.polling import poll_requests_for, receipts
+from cascade.domain.engine import RECEIPT_GRACE
+from cascade.services.deployment import CALL_DEADLINE, Deployment
+from cascade.services.inbox import letters
+from cascade.services.sealed import open_recipient
+from cascade.storage import polling
+from cascade.storage.database import transaction
+from cascade.storage.inbox import Letter, store
+
+
+QUOTA = 1000  # attempts in one task
+
+
+def pollable_accounts(deployment: Deployment) -> frozenset[str]:
+    """The accounts whose providers can be asked."""
+    return frozenset(
+        account
+        for account, adapter in deployment.adapters.items()
+        if adapter.capabilities.poll and isinstance(adapter, Pollable)
+    )
+
+
+def poll(deployment: Deployment) -> Counter[str]:
+    """Asks about attempts without a final word; returns counts for the task's result line."""
+    engine = deployment.ledger.engine
+    accounts = pollable_accounts(deployment)
+    waiting = transaction(
+        engine,
+        lambda c: polling.unanswered(c, sorted(accounts), quota=QUOTA, grace=RECEIPT_GRACE),
+    )
+    by_account: dict[str, list[polling.Unanswered]] = defaultdict(list)
+    for one in waiting:
+        by_account[one.account].append(one)
+    tally = Counter(asked=len(waiting))
+    for account, unanswered in by_account.items():
+        tally.update(_ask(deployment, deployment.adapters[account], unanswered))
+    return tally
+
+
+def _ask(
+    deployment: Deployment, adapter: Adapter, unanswered: Sequence[polling.Unanswered]
+) -> Counter[str]:
+    if not isinstance(adapter, Pollable):
+        return Counter()
+    account = adapter.account
+    pending = [_pending(deployment, one) for one in unanswered]
+    requests = poll_requests_for(adapter, pending)
+    # Who cannot even be asked about (no reference of the provider's) is not waited for.
+    askable = {one.attempt_id for request in requests for one in request.items}
+    _note(deployment, [], {one.attempt_id for one in pending} - askable)
+    tally: Counter[str] = Counter()
+    waiting = list(requests)
+    transport = deployment.questions
+    stop_at = time.monotonic() + 2 * CALL_DEADLINE
+    while (waiting and time.monotonic() < stop_at) or transport.in_flight:
+        while waiting and transport.room and time.monotonic() < stop_at:
+            transport.submit(waiting.pop())
+        for exchange in transport.collect(CALL_DEADLINE):
+            tally.update(_answered(deployment, account, adapter, exchange))
+    return tally
+
+
+def _answered(
+    deployment: Deployment, account: str, adapter: Pollable, exchange: Exchange[Pending]
+) -> Counter[str]:
+    heard = receipts(adapter, exchange)
+    if heard is None:
+        return Counter(silent=len(exchange.request.items))
+    raw = getattr(exchange.outcome, "body", b"")
+    post = letters(deployment.ledger.keyring, account, heard, raw)
+    _note(deployment, post, {one.attempt_id for one in exchange.request.items})
+    return Counter(receipts=len(heard))
+
+
+def _note(deployment: Deployment, post: Sequence[Letter], attempt_ids: set[int]) -> None:
+    """In one transaction: an expiry sees the answer together with its receipts."""
+
+    def work(connection: Connection) -> None:
+        if post:
+            store(connection, post)
+        polling.mark_polled(connection, attempt_ids)
+
+    if attempt_ids:
+        transaction(deployment.ledger.engine, work)
+
+
+def _pending(deployment: Deployment, one: polling.Unanswered) -> Pending:
+    return Pending(
+        attempt_id=one.attempt_id,
+        client_ref=one.client_ref,
+        provider_ref=one.provider_ref,
+        phone=open_recipient(deployment.ledger.keyring, one.message_id, one.recipient),
+    )

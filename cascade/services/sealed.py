@@ -1,0 +1,43 @@
+"""What is written sealed, and under which context: recipients, contents, raw receipts."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import uuid
+
+from cascade.domain.message import Content, Template
+from cascade.storage.sealing import Keyring
+
+
+def seal_recipient(keyring: Keyring, message_id: uuid.UUID, phone: str) -> bytes:
+    """`phone`: E.164."""
+    return keyring.seal(phone.encode(), f"recipient:{message_id}")
+
+
+def open_recipient(keyring: Keyring, message_id: uuid.UUID, sealed: bytes) -> str:
+    """E.164; raises UnsealableError."""
+    return keyring.open(sealed, f"recipient:{message_id}").decode()
+
+
+def seal_content(keyring: Keyring, message_id: uuid.UUID, content: Content) -> bytes:
+    """The content as JSON, sealed."""
+    plain = json.dumps(dataclasses.asdict(content), ensure_ascii=False, separators=(",", ":"))
+    return keyring.seal(plain.encode(), f"content:{message_id}")
+
+
+def open_content(keyring: Keyring, message_id: uuid.UUID, sealed: bytes) -> Content:
+    """Raises UnsealableError."""
+    plain = json.loads(keyring.open(sealed, f"content:{message_id}"))
+    return Content(
+        text=plain["text"],
+        variables=plain["variables"],
+        templates={
+            channel: Template(**template) for channel, template in plain["templates"].items()
+        },
+    )
+
+
+def seal_raw(keyring: Keyring, account: str, body: bytes) -> bytes:
+    """A webhook's or an answer's raw body: it may name the recipient."""
+    return keyring.seal(body, f"receipt:{account}")

@@ -1,0 +1,147 @@
+"""Settling calls: results that leave the step open touch attempts only, the others end steps."""
+
+from __future__ import annotations
+
+import random
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from sqlalchemy import Connection
+
+from cascade.channels.base import (
+    Accepted,
+    Rejected,
+    Result,
+    Throttled,
+    Unavailable,
+    Undeliverable,
+    Unknown,
+    Unsupported,
+)
+from cascade.domain.backoff import pause
+from cascade.domain.engine import RECEIPT_GRACE, Word
+from cascade.domain.hint import Hint
+from cascade.domain.state import AttemptState
+from cascade.services.advance import Advanced, advance_all, hearing
+from cascade.services.deployment import SETTLE_PATIENCE, Deployment
+from cascade.storage.claim import Claimed
+from cascade.storage.database import transaction
+from cascade.storage.settle import (
+    Taken,
+    Unclear,
+    Unsent,
+    settle_taken,
+    settle_unclear,
+    settle_unsent,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """Counts by outcome, and the hints of the steps that were opened."""
+
+    counts: Counter[str]
+    hints: Sequence[Hint]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Sorted:
+    """Results by what they mean for the rows."""
+
+    taken: list[Taken] = field(default_factory=list)
+    unclear: list[Unclear] = field(default_factory=list)
+    unsent: list[Unsent] = field(default_factory=list)
+    ended: list[tuple[Claimed, Word]] = field(default_factory=list)
+
+
+def settle(deployment: Deployment, results: Sequence[tuple[Claimed, Result]]) -> Settled:
+    """Commits what became of calls; tried again on database faults until the leases end.
+
+    Each kind has a transaction of its own: a transaction that locked attempts twice would leave
+    the one lock order.
+    """
+    kinds = _Sorted()
+    for claimed, result in results:
+        _sort(kinds, claimed, result)
+    if kinds.taken:
+        _commit(deployment, lambda c: settle_taken(c, kinds.taken, RECEIPT_GRACE))
+    if kinds.unclear:
+        _commit(deployment, lambda c: settle_unclear(c, kinds.unclear, RECEIPT_GRACE))
+    if kinds.unsent:
+        _commit(deployment, lambda c: settle_unsent(c, kinds.unsent))
+    hints = _end(deployment, kinds.ended).hints if kinds.ended else []
+    return Settled(counts=_counts(kinds), hints=hints)
+
+
+def _sort(kinds: _Sorted, claimed: Claimed, result: Result) -> None:
+    attempt_id, tries = claimed.attempt_id, claimed.tries
+    match result:
+        case Accepted(refs):
+            kinds.taken.append(
+                Taken(
+                    attempt_id=attempt_id,
+                    account=claimed.account,
+                    tries=tries,
+                    refs=refs,
+                    ttl=_given_ttl(claimed),
+                )
+            )
+        case Unknown(code):
+            kinds.unclear.append(
+                Unclear(attempt_id=attempt_id, tries=tries, code=code, ttl=_given_ttl(claimed))
+            )
+        case Throttled(code, retry_after):
+            kinds.unsent.append(_unsent(claimed, code, retry_after))
+        case Unavailable(code):
+            kinds.unsent.append(_unsent(claimed, code, None))
+        case Unsupported(code):
+            kinds.ended.append((claimed, _word(attempt_id, AttemptState.UNSUPPORTED, code)))
+        case Rejected(code):
+            kinds.ended.append((claimed, _word(attempt_id, AttemptState.REJECTED, code)))
+        case Undeliverable(code):
+            kinds.ended.append((claimed, _word(attempt_id, AttemptState.UNDELIVERABLE, code)))
+        case _:
+            assert_never(result)
+
+
+def _given_ttl(claimed: Claimed) -> int:
+    """Seconds for which the provider may still deliver after its answer; 0 if it takes no TTL."""
+    if claimed.ttl_minimum == 0:
+        return 0
+    return max(int(claimed.seconds_left), claimed.ttl_minimum)
+
+
+def _unsent(claimed: Claimed, code: str, retry_after: float | None) -> Unsent:
+    jitter = random.random()  # noqa: S311  # spreads a crowd, guards nothing
+    return Unsent(
+        attempt_id=claimed.attempt_id,
+        tries=claimed.tries,
+        code=code,
+        pause=pause(claimed.tries, retry_after=retry_after, jitter=jitter),
+    )
+
+
+def _word(attempt_id: int, state: AttemptState, code: str) -> Word:
+    return Word(attempt_id=attempt_id, state=state, code=code)
+
+
+def _commit(deployment: Deployment, work: Callable[[Connection], object]) -> None:
+    transaction(deployment.ledger.engine, work, patience=SETTLE_PATIENCE)
+
+
+def _end(deployment: Deployment, ended: Sequence[tuple[Claimed, Word]]) -> Advanced:
+    events = defaultdict(list)
+    for claimed, word in ended:
+        events[claimed.message_id].append(hearing(word))
+    return advance_all(deployment.ledger, events, patience=SETTLE_PATIENCE)
+
+
+def _counts(kinds: _Sorted) -> Counter[str]:
+    counts = Counter(
+        accepted=len(kinds.taken), unknown=len(kinds.unclear), retry=len(kinds.unsent)
+    )
+    counts.update(word.state.value for _, word in kinds.ended)
+    return counts

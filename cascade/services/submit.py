@@ -1,0 +1,261 @@
+"""Accepting messages: checked whole at the edge, then written in sets, then hinted at."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import uuid
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+from uuid_utils.compat import uuid7
+
+from cascade.domain.engine import first_attempt
+from cascade.domain.errors import (
+    CascadeError,
+    IdempotencyConflictError,
+    InvalidInputError,
+    TryAgainError,
+)
+from cascade.domain.hint import Hint
+from cascade.domain.message import Content, Template, body_for
+from cascade.domain.phone import normalise
+from cascade.domain.policy import Policy
+from cascade.domain.state import Lane
+from cascade.services.deployment import Ledger
+from cascade.services.sealed import seal_content, seal_recipient
+from cascade.storage.database import now as database_now, transaction
+from cascade.storage.policies import newest
+from cascade.storage.submit import KeyClaim, NewMessage, claim_keys, insert_messages
+
+
+TEXT_MAXIMUM = 1000  # characters: the shortest maximum among the channels
+NAME_MAXIMUM = 200  # characters of a sender or a key
+DEADLINE = dt.timedelta(hours=72)  # for messages that name none
+
+_LOCK_NOT_AVAILABLE = "55P03"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """One message as its caller asks for it; not checked yet."""
+
+    to: str = field(repr=False)
+    text: str = field(repr=False)
+    policy: str = "default"
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    templates: Mapping[str, Template] = field(default_factory=dict, repr=False)
+    sender: str = "default"
+    key: str | None = None
+    deadline: dt.datetime | None = None
+    priority: Lane = Lane.NORMAL
+    message_id: uuid.UUID | None = None  # stamped by the producer task's caller
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A submission that can be written."""
+
+    asked: Submission
+    phone: str = field(repr=False)
+    content: Content = field(repr=False)
+    message_id: uuid.UUID
+
+
+def check(asked: Submission) -> Checked:
+    """Raises InvalidInputError, which names the field, the problem and the cure."""
+    content = Content(text=asked.text, variables=asked.variables, templates=asked.templates)
+    _check_names(asked)
+    _check_content(content)
+    if asked.deadline is not None and asked.deadline.tzinfo is None:
+        raise InvalidInputError("deadline", "it has no time zone", "give an aware datetime")
+    return Checked(
+        asked=asked,
+        phone=normalise(asked.to),
+        content=content,
+        message_id=asked.message_id or uuid7(),
+    )
+
+
+def submit(ledger: Ledger, submissions: Sequence[Checked]) -> list[uuid.UUID | CascadeError]:
+    """Writes the messages in one transaction and publishes their hints; results by place.
+
+    A key that was used for the same request gives the first message's id; for another request an
+    IdempotencyConflictError in its place. Raises TryAgainError if a key is held by a transaction
+    that does not end.
+    """
+    try:
+        results, hints = transaction(
+            ledger.engine, lambda connection: _write(connection, ledger, submissions)
+        )
+    except OperationalError as error:
+        if getattr(error.orig, "pgcode", None) == _LOCK_NOT_AVAILABLE:
+            raise TryAgainError(
+                "key", "another caller is using it right now", "try again"
+            ) from None
+        raise
+    ledger.publish(hints)
+    return results
+
+
+def _write(
+    connection: Connection, ledger: Ledger, submissions: Sequence[Checked]
+) -> tuple[list[uuid.UUID | CascadeError], list[Hint]]:
+    holders = _claim_keys(connection, ledger, submissions)
+    results: list[uuid.UUID | CascadeError] = []
+    fresh: dict[uuid.UUID, Checked] = {}
+    for one in submissions:
+        result = _holder(ledger, one, holders)
+        results.append(result)
+        if result == one.message_id:
+            fresh[one.message_id] = one
+    now = database_now(connection)
+    rows, late = _rows(connection, ledger, list(fresh.values()), now)
+    results = [late.get(one, one) if isinstance(one, uuid.UUID) else one for one in results]
+    return results, insert_messages(connection, rows, now) if rows else []
+
+
+def _claim_keys(
+    connection: Connection, ledger: Ledger, submissions: Sequence[Checked]
+) -> Mapping[tuple[str, str], tuple[bytes, uuid.UUID]]:
+    claims: dict[tuple[str, str], KeyClaim] = {}
+    for one in submissions:
+        if one.asked.key is not None:
+            claim = KeyClaim(
+                sender=one.asked.sender,
+                key=_key(ledger, one.asked.key),
+                request_hash=request_hash(ledger, one.asked),
+                message_id=one.message_id,
+            )
+            claims.setdefault((claim.sender, claim.key), claim)
+    return claim_keys(connection, list(claims.values())) if claims else {}
+
+
+def _holder(
+    ledger: Ledger, one: Checked, holders: Mapping[tuple[str, str], tuple[bytes, uuid.UUID]]
+) -> uuid.UUID | CascadeError:
+    if one.asked.key is None:
+        return one.message_id
+    held_hash, message_id = holders[one.asked.sender, _key(ledger, one.asked.key)]
+    if held_hash != request_hash(ledger, one.asked):
+        return IdempotencyConflictError(
+            "key", "it was used before for another request", "use a new key for a new request"
+        )
+    return message_id
+
+
+def _key(ledger: Ledger, key: str) -> str:
+    """What stands for a caller's key in the database: callers put phone numbers into keys."""
+    return ledger.keyring.hash(key.encode()).hex()
+
+
+def request_hash(ledger: Ledger, asked: Submission) -> bytes:
+    """A keyed hash over what the caller asked for, under a key that does not rotate."""
+    inputs = {
+        "to": asked.to,
+        "text": asked.text,
+        "policy": asked.policy,
+        "variables": dict(asked.variables),
+        "templates": {
+            channel: [template.name, template.language, dict(template.parameters)]
+            for channel, template in asked.templates.items()
+        },
+        "priority": asked.priority,
+        "deadline": None if asked.deadline is None else asked.deadline.isoformat(),
+    }
+    canonical = json.dumps(inputs, sort_keys=True, ensure_ascii=False)
+    return ledger.keyring.hash(hashlib.sha256(canonical.encode()).digest())
+
+
+def _rows(
+    connection: Connection, ledger: Ledger, fresh: Sequence[Checked], now: dt.datetime
+) -> tuple[list[NewMessage], dict[uuid.UUID, CascadeError]]:
+    """The rows to write, and the messages that are past their deadline already, by id."""
+    policies = {
+        name: newest(connection, name) for name in sorted({one.asked.policy for one in fresh})
+    }
+    rows: list[NewMessage] = []
+    late: dict[uuid.UUID, CascadeError] = {}
+    for one in fresh:
+        deadline = one.asked.deadline or now + DEADLINE
+        if deadline <= now:
+            late[one.message_id] = InvalidInputError(
+                "deadline", "it is over", "give a time that is still to come"
+            )
+            continue
+        rows.append(_row(ledger, one, policies[one.asked.policy], deadline, now))
+    return rows, late
+
+
+def _row(
+    ledger: Ledger,
+    one: Checked,
+    version: tuple[int, Policy],
+    deadline: dt.datetime,
+    now: dt.datetime,
+) -> NewMessage:
+    policy_id, policy = version
+    return NewMessage(
+        id=one.message_id,
+        sender=one.asked.sender,
+        recipient=seal_recipient(ledger.keyring, one.message_id, one.phone),
+        recipient_hash=ledger.keyring.hash(one.phone.encode()),
+        content=seal_content(ledger.keyring, one.message_id, one.content),
+        policy_id=policy_id,
+        lane=one.asked.priority,
+        deadline=deadline,
+        first=first_attempt(policy, deadline=deadline, send_at=None, now=now),
+        ttl=policy.steps[0].ttl,
+        ttl_minimum=policy.steps[0].ttl_minimum,
+    )
+
+
+def _check_names(asked: Submission) -> None:
+    for name, value in (("sender", asked.sender), ("key", asked.key)):
+        if value is not None and not 0 < len(value) <= NAME_MAXIMUM:
+            raise InvalidInputError(
+                name, "it is empty or too long", f"give 1 to {NAME_MAXIMUM} characters"
+            )
+        if value is not None:
+            _check_characters(name, value)
+
+
+def _check_content(content: Content) -> None:
+    if not content.text.strip():
+        raise InvalidInputError("text", "it is empty", "give the words to send")
+    for name, value in content.variables.items():
+        _check_characters(f"variables[{name!r}]", value)
+    for channel in ("", *content.templates):
+        try:
+            body_for(content, channel)
+        except KeyError as missing:
+            raise InvalidInputError(
+                f"variables[{missing.args[0]!r}]", "it has no value", "give it one"
+            ) from None
+    _check_text(content)
+
+
+def _check_text(content: Content) -> None:
+    _check_characters("text", content.text)
+    length = len(content.words())
+    if length > TEXT_MAXIMUM:
+        raise InvalidInputError(
+            "text",
+            f"it has {length} characters once its places are filled",
+            f"shorten it to {TEXT_MAXIMUM}",
+        )
+
+
+def _check_characters(field_name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise InvalidInputError(field_name, "it is no text", "give a str")
+    if "\x00" in value:
+        raise InvalidInputError(field_name, "it holds a NUL character", "remove it")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise InvalidInputError(
+            field_name, "it holds half a surrogate pair", "decode it properly before sending"
+        )

@@ -1,0 +1,69 @@
+"""Bringing the config files into the database: policies as new versions, rates as new rows."""
+
+from __future__ import annotations
+
+import tomllib
+
+from collections import Counter
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine
+
+from cascade.channels.registry import account_for, load_capabilities
+from cascade.domain.errors import ConfigurationError
+from cascade.domain.money import Rate, read_rates
+from cascade.domain.policy import ChannelFacts, Policy, read_policies
+from cascade.domain.state import Channel
+from cascade.storage.charges import sync_rates
+from cascade.storage.database import transaction
+from cascade.storage.policies import sync as sync_policies
+
+
+def sync(engine: Engine, config_dir: Path) -> Counter[str]:
+    """Checks `policies.toml` and `rates.csv` and writes what is new.
+
+    Raises ConfigurationError that names file, place, problem and cure; nothing is written then.
+    """
+    policies = load_policies(config_dir)
+    rates = load_rates(config_dir)
+
+    def work(connection: Connection) -> Counter[str]:
+        return Counter(
+            policies=len(sync_policies(connection, policies)), rates=sync_rates(connection, rates)
+        )
+
+    return transaction(engine, work)
+
+
+def load_policies(config_dir: Path) -> list[Policy]:
+    """The policies of `policies.toml`, checked against the accounts of `providers.toml`."""
+    path = config_dir / "policies.toml"
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(str(path), "it cannot be read as TOML", str(error)) from None
+    return read_policies(path.name, document, _channels(config_dir / "providers.toml"))
+
+
+def load_rates(config_dir: Path) -> list[Rate]:
+    """The rates of `rates.csv`."""
+    path = config_dir / "rates.csv"
+    with path.open(encoding="utf-8", newline="") as lines:
+        return read_rates(lines, source=path.name)
+
+
+def _channels(path: Path) -> dict[Channel, ChannelFacts]:
+    """What the checks must know of each channel: its account comes from the file's order."""
+    capabilities = load_capabilities(path)
+    channels: dict[Channel, ChannelFacts] = {}
+    for channel in Channel:
+        account = account_for(channel, capabilities)
+        if account is not None:
+            able = capabilities[account][1]
+            channels[channel] = ChannelFacts(
+                account=account,
+                ttl_minimum=able.ttl_minimum,
+                ttl_maximum=able.ttl_maximum,
+                read_receipts=able.read_receipts,
+            )
+    return channels

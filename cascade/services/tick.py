@@ -1,0 +1,86 @@
+"""The periodic look at everything that is due: hints again, retries, leases, expiries."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+import uuid
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+
+from cascade.domain.engine import RECEIPT_GRACE
+from cascade.domain.state import Lane
+from cascade.services.advance import Event, advance_all, expiring
+from cascade.services.deployment import CALL_DEADLINE, Ledger, seconds
+from cascade.storage import sweep
+from cascade.storage.database import transaction
+
+
+PAUSE = dt.timedelta(milliseconds=900)  # two beats, a second apart each, make one tick a second
+WORKING = 10.0  # seconds after which a tick leaves the rest to the next one
+QUOTA = {Lane.URGENT: 2000, Lane.NORMAL: 2000, Lane.BULK: 1000}  # rows of a lane in one round
+SET = 200  # messages that are locked at once
+
+
+def tick(ledger: Ledger, pollable: frozenset[str]) -> Counter[str]:
+    """Takes the due rows of each lane; returns counts for the task's result line.
+
+    `pollable` are the accounts whose expiries wait for the answer of a poll.
+    """
+    tally: Counter[str] = Counter()
+    begun = transaction(ledger.engine, lambda c: sweep.begin_tick(c, PAUSE))
+    if not begun:
+        tally["second"] = 1
+        return tally
+    stop_at = time.monotonic() + WORKING
+    for lane in Lane:
+        _requeue(ledger, lane, tally)
+        _break_leases(ledger, lane, tally)
+        _expire(ledger, lane, tally, pollable=pollable, stop_at=stop_at)
+    return tally
+
+
+def _requeue(ledger: Ledger, lane: Lane, tally: Counter[str]) -> None:
+    hints = transaction(ledger.engine, lambda c: sweep.requeue(c, lane, QUOTA[lane]))
+    tally["queued"] += ledger.publish(hints)
+
+
+def _break_leases(ledger: Ledger, lane: Lane, tally: Counter[str]) -> None:
+    tally["broken"] += transaction(
+        ledger.engine,
+        lambda c: sweep.break_leases(
+            c, lane, QUOTA[lane], call_deadline=seconds(CALL_DEADLINE), grace=RECEIPT_GRACE
+        ),
+    )
+
+
+def _expire(
+    ledger: Ledger,
+    lane: Lane,
+    tally: Counter[str],
+    *,
+    pollable: frozenset[str],
+    stop_at: float,
+) -> None:
+    due = transaction(
+        ledger.engine, lambda c: sweep.expired(c, lane, QUOTA[lane], pollable=pollable)
+    )
+    by_message: dict[uuid.UUID, list[Event]] = defaultdict(list)
+    for attempt_id, message_id in due.items():
+        by_message[message_id].append(expiring(attempt_id))
+    messages = sorted(by_message)
+    for start in range(0, len(messages), SET):
+        if time.monotonic() >= stop_at:
+            return
+        events = {one: by_message[one] for one in messages[start : start + SET]}
+        _expire_set(ledger, events, tally)
+
+
+def _expire_set(
+    ledger: Ledger, events: Mapping[uuid.UUID, list[Event]], tally: Counter[str]
+) -> None:
+    advanced = advance_all(ledger, events, skip_locked=True)
+    tally["expired"] += len(events)
+    tally["opened"] += ledger.publish(advanced.hints)
+    tally["ended"] += advanced.ended

@@ -1,0 +1,122 @@
+"""Settings from the environment, checked all at once; secrets never show in a repr."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretBytes,
+    SecretStr,
+    ValidationError,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from cascade.domain.errors import ConfigurationError
+from cascade.storage.sealing import Keyring
+
+
+KEY_BYTES = 32
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def _key(encoded: str) -> bytes:
+    try:
+        key = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("not base64") from None
+    if len(key) != KEY_BYTES:
+        raise ValueError(f"{len(key)} bytes, but a key has {KEY_BYTES}")
+    return key
+
+
+def _keys(value: object) -> object:
+    """`id:base64,id:base64`: the first key seals, all of them open."""
+    if not isinstance(value, str):
+        return value
+    pairs = [part.strip().partition(":") for part in value.split(",") if part.strip()]
+    return {key_id: SecretBytes(_key(encoded)) for key_id, _, encoded in pairs}
+
+
+def _hash_key(value: object) -> object:
+    return SecretBytes(_key(value)) if isinstance(value, str) else value
+
+
+def _database_url(url: SecretStr) -> SecretStr:
+    """Names psycopg2, since SQLAlchemy 2.1 would take another driver for `postgresql://`."""
+    scheme, separator, rest = url.get_secret_value().partition("://")
+    if scheme not in {"postgresql", "postgres", "postgresql+psycopg2"} or not separator:
+        raise ValueError("not a postgresql:// address")
+    return SecretStr(f"postgresql+psycopg2://{rest}")
+
+
+SealKeys = Annotated[dict[str, SecretBytes], NoDecode, BeforeValidator(_keys), Field(min_length=1)]
+HashKey = Annotated[SecretBytes, BeforeValidator(_hash_key)]
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
+
+
+_FROM_ENVIRONMENT = SettingsConfigDict(
+    env_prefix="CASCADE_", frozen=True, hide_input_in_errors=True, extra="ignore"
+)
+
+
+class ProducerSettings(BaseSettings):
+    """What an app needs that only reaches the broker."""
+
+    model_config = _FROM_ENVIRONMENT
+
+    broker_url: SecretStr
+    seal_keys: SealKeys
+    hash_key: HashKey
+
+    def keyring(self) -> Keyring:
+        """The keys, ready to seal and open."""
+        keys = {key_id: key.get_secret_value() for key_id, key in self.seal_keys.items()}
+        return Keyring(keys, self.hash_key.get_secret_value())
+
+
+class DatabaseSettings(BaseSettings):
+    """What migrations need."""
+
+    model_config = _FROM_ENVIRONMENT
+
+    database_url: DatabaseUrl
+
+
+class ClientSettings(ProducerSettings, DatabaseSettings):
+    """What an app needs to enqueue: the database besides."""
+
+
+class ServiceSettings(ClientSettings):
+    """What workers and the gateway need besides: the config files and the public address."""
+
+    config_dir: Path = Path("config")
+    gateway_url: str = "http://127.0.0.1:8080"
+    gateway_trusted_hops: Annotated[int, Field(ge=0)] = 0  # proxies of ours before the gateway
+    flight: Annotated[int, Field(ge=1, le=256)] = 16  # calls in flight per worker process
+
+
+def load(kind: type[S]) -> S:
+    """Reads the environment; raises one ConfigurationError that names every problem."""
+    try:
+        return partial(kind)()
+    except ValidationError as error:
+        lines = [
+            f"CASCADE_{'_'.join(map(str, details['loc'][:1])).upper()}: {_told(details['type'], details['msg'])}"
+            for details in error.errors(include_input=False, include_url=False)
+        ]
+        raise ConfigurationError(
+            "environment", f"{len(lines)} settings cannot be used", "\n".join(["mend:", *lines])
+        ) from None
+
+
+def _told(kind: str, message: str) -> str:
+    return "it is not set" if kind == "missing" else message

@@ -1,0 +1,152 @@
+"""Rates and charges: one charge per delivered attempt, by a unique constraint."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from sqlalchemy import Connection, text
+
+from cascade.domain.money import PriceUnit, Rate, RateBook
+from cascade.domain.state import Channel
+from cascade.storage.rows import as_ids, as_rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """What a price depends on."""
+
+    attempt_id: int
+    message_id: uuid.UUID
+    account: str
+    channel: Channel
+    started_at: dt.datetime  # the rate in force at the first call counts
+    delivered_at: dt.datetime
+    recipient: bytes = field(repr=False)  # sealed
+    content: bytes = field(repr=False)  # sealed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """The cost of one delivered attempt; without a rate `amount` is None."""
+
+    attempt_id: int
+    rate_id: int | None
+    amount: Decimal | None
+    currency: str | None
+    units: int
+    occurred_at: dt.datetime
+
+
+_DELIVERED = text("""
+    SELECT a.id, a.message_id, a.account, a.channel, a.delivered_at,
+        coalesce(a.started_at, a.created_at) AS started_at, m.recipient, m.content
+    FROM cascade.attempts a JOIN cascade.messages m ON m.id = a.message_id
+    WHERE a.id = ANY(CAST(:ids AS bigint[]))
+""")
+
+_BOOK = text("""
+    INSERT INTO cascade.charges (attempt_id, rate_id, amount, currency, units, occurred_at)
+    SELECT attempt_id, rate_id, amount, currency, units, occurred_at
+    FROM json_to_recordset(CAST(:rows AS json)) AS r(attempt_id bigint, rate_id bigint,
+        amount numeric(14,6), currency text, units integer, occurred_at timestamptz)
+    ON CONFLICT (attempt_id) DO NOTHING
+""")
+
+_SYNC = text("""
+    INSERT INTO cascade.rates (account, channel, prefix, unit, price, currency, valid_from)
+    SELECT account, channel, prefix, unit, price, currency, valid_from
+    FROM json_to_recordset(CAST(:rows AS json)) AS r(account text, channel text, prefix text,
+        unit text, price numeric(14,6), currency text, valid_from timestamptz)
+    ON CONFLICT (account, channel, prefix, valid_from) DO NOTHING
+""")
+
+
+class Rates:
+    """The rates of the database, read again only when some were added."""
+
+    def __init__(self) -> None:
+        self._newest: int | None = None
+        self._book = RateBook(())
+
+    def book(self, connection: Connection) -> RateBook:
+        """All rates, ready to be asked."""
+        newest = connection.execute(text("SELECT max(id) FROM cascade.rates")).scalar_one()
+        if newest != self._newest:
+            self._book = RateBook(_read(connection))
+            self._newest = newest
+        return self._book
+
+
+def _read(connection: Connection) -> Iterable[Rate]:
+    rows = connection.execute(
+        text(
+            "SELECT id, account, channel, prefix, unit, price, currency, valid_from"
+            " FROM cascade.rates"
+        )
+    )
+    for row in rows:
+        yield Rate(
+            id=row.id,
+            account=row.account,
+            channel=Channel(row.channel),
+            prefix=row.prefix,
+            unit=PriceUnit(row.unit),
+            price=row.price,
+            currency=row.currency,
+            valid_from=row.valid_from,
+        )
+
+
+def sync_rates(connection: Connection, rates: Sequence[Rate]) -> int:
+    """Adds the rates that are not there yet; returns how many. A stored rate is never changed."""
+    rows = as_rows(
+        {
+            "account": rate.account,
+            "channel": rate.channel,
+            "prefix": rate.prefix,
+            "unit": rate.unit,
+            "price": str(rate.price),
+            "currency": rate.currency,
+            "valid_from": rate.valid_from,
+        }
+        for rate in rates
+    )
+    return connection.execute(_SYNC, {"rows": rows}).rowcount
+
+
+def delivered(connection: Connection, attempt_ids: Iterable[int]) -> list[Delivered]:
+    """What the prices of these attempts depend on."""
+    return [
+        Delivered(
+            attempt_id=row.id,
+            message_id=row.message_id,
+            account=row.account,
+            channel=Channel(row.channel),
+            started_at=row.started_at,
+            delivered_at=row.delivered_at,
+            recipient=bytes(row.recipient),
+            content=bytes(row.content),
+        )
+        for row in connection.execute(_DELIVERED, {"ids": as_ids(attempt_ids)})
+    ]
+
+
+def book(connection: Connection, charges: Sequence[Charge]) -> None:
+    """Books each charge once: an attempt that has one keeps it."""
+    rows = as_rows(
+        {
+            "attempt_id": charge.attempt_id,
+            "rate_id": charge.rate_id,
+            "amount": None if charge.amount is None else str(charge.amount),
+            "currency": charge.currency,
+            "units": charge.units,
+            "occurred_at": charge.occurred_at,
+        }
+        for charge in sorted(charges, key=lambda charge: charge.attempt_id)
+    )
+    connection.execute(_BOOK, {"rows": rows})

@@ -1,0 +1,84 @@
+"""Taking attempts for a call: intent before effect.
+
+A claim commits `sending` with its lease before the provider is called. It locks attempts only.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, text
+
+from cascade.storage.database import CLOCK
+from cascade.storage.rows import as_ids
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """An attempt that this process alone may send, until its lease ends."""
+
+    attempt_id: int
+    message_id: uuid.UUID
+    account: str
+    client_ref: str
+    tries: int  # the fence of retries
+    seconds_left: float  # of the TTL
+    ttl_minimum: int  # seconds
+    recipient: bytes = field(repr=False)  # sealed
+    content: bytes = field(repr=False)  # sealed
+
+
+# Attempts whose time is over, or too short for the provider, are left to the tick. The first call
+# turns `expires_at` from the end of the waiting into the end of the TTL; later ones leave it.
+_CLAIM = text(f"""
+    WITH clock AS MATERIALIZED (SELECT {CLOCK} AS now),
+    free AS MATERIALIZED (
+        SELECT a.id, m.deadline, m.recipient, m.content
+        FROM cascade.attempts a
+        JOIN cascade.messages m ON m.id = a.message_id
+        CROSS JOIN clock
+        WHERE a.id = ANY(CAST(:ids AS bigint[]))
+            AND a.state = 'queued' AND a.expires_at > clock.now
+            AND m.state = 'in_progress'
+            AND m.deadline >= clock.now + make_interval(secs => greatest(a.ttl_minimum, 1))
+        ORDER BY a.id LIMIT :room
+        FOR NO KEY UPDATE OF a SKIP LOCKED
+    )
+    UPDATE cascade.attempts a
+    SET state = 'sending', tries = a.tries + 1, hints = 0,
+        started_at = coalesce(a.started_at, clock.now),
+        expires_at = CASE WHEN a.started_at IS NULL
+            THEN least(clock.now + make_interval(secs => a.ttl), free.deadline)
+            ELSE a.expires_at END,
+        lease_until = clock.now + make_interval(secs => :lease),
+        due_at = clock.now + make_interval(secs => :lease)
+    FROM free CROSS JOIN clock
+    WHERE a.id = free.id
+    RETURNING a.id, a.message_id, a.account, a.client_ref, a.tries, a.ttl_minimum,
+        extract(epoch FROM a.expires_at - clock.now) AS seconds_left,
+        free.recipient, free.content
+""")  # noqa: S608  # a constant
+
+
+def claim(
+    connection: Connection, attempt_ids: Iterable[int], *, room: int, lease: float
+) -> list[Claimed]:
+    """Claims at most `room` of these attempts for `lease` seconds; others' rows are passed by."""
+    rows = connection.execute(_CLAIM, {"ids": as_ids(attempt_ids), "room": room, "lease": lease})
+    return [
+        Claimed(
+            attempt_id=row.id,
+            message_id=row.message_id,
+            account=row.account,
+            client_ref=row.client_ref,
+            tries=row.tries,
+            seconds_left=float(row.seconds_left),
+            ttl_minimum=row.ttl_minimum,
+            recipient=bytes(row.recipient),
+            content=bytes(row.content),
+        )
+        for row in rows
+    ]

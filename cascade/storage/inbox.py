@@ -1,0 +1,149 @@
+"""The inbox of receipts: stored before they are acknowledged, taken in sets, matched, applied."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, text
+
+from cascade.domain.state import AttemptState
+from cascade.storage.database import CLOCK
+from cascade.storage.rows import as_ids, as_rows
+
+
+MATCH_WINDOW = dt.timedelta(days=8)  # a provider's reference is looked up this far back
+DEFER_PATIENCE = dt.timedelta(minutes=15)  # then a receipt that cannot be applied is set aside
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """A receipt to be stored; `raw` is sealed, `dedupe_key` is equal for a repeated receipt."""
+
+    account: str
+    status: AttemptState
+    native_status: str
+    native_code: str
+    client_ref: str | None
+    provider_ref: str | None
+    event_at: dt.datetime | None
+    dedupe_key: bytes
+    raw: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unapplied:
+    """A receipt whose row this transaction holds, with the attempt it belongs to, if known."""
+
+    id: int
+    status: AttemptState
+    code: str
+    attempt_id: int | None
+    message_id: uuid.UUID | None
+
+
+_STORE = text("""
+    INSERT INTO cascade.receipts (account, status, native_status, native_code, client_ref,
+        provider_ref, event_at, dedupe_key, raw)
+    SELECT account, status, native_status, native_code, client_ref, provider_ref, event_at,
+        dedupe_key, raw
+    FROM json_to_recordset(CAST(:rows AS json)) AS r(account text, status cascade.attempt_state,
+        native_status text, native_code text, client_ref text, provider_ref text,
+        event_at timestamptz, dedupe_key bytea, raw bytea)
+    ON CONFLICT (dedupe_key) DO NOTHING
+""")
+
+_TAKE = text(f"""
+    SELECT id FROM cascade.receipts
+    WHERE due_at <= {CLOCK} ORDER BY due_at, id LIMIT :quota
+    FOR UPDATE SKIP LOCKED
+""")  # noqa: S608  # a constant
+
+# Our own reference first; else the newest attempt that the provider gave this reference to.
+_MATCH = text("""
+    SELECT r.id, r.status, r.native_status, r.native_code,
+        coalesce(own.id, theirs.id) AS attempt_id,
+        coalesce(own.message_id, theirs.message_id) AS message_id
+    FROM cascade.receipts r
+    LEFT JOIN cascade.attempts own
+        ON own.client_ref = r.client_ref AND own.account = r.account
+    LEFT JOIN LATERAL (
+        SELECT p.attempt_id FROM cascade.provider_refs p
+        WHERE p.account = r.account AND p.ref = r.provider_ref
+            AND p.created_at > r.received_at - CAST(:match_window AS interval)
+        ORDER BY p.id DESC LIMIT 1
+    ) newest ON own.id IS NULL
+    LEFT JOIN cascade.attempts theirs ON theirs.id = newest.attempt_id
+    WHERE r.id = ANY(CAST(:ids AS bigint[]))
+    ORDER BY r.id
+""")
+
+_APPLY = text(f"""
+    UPDATE cascade.receipts r SET applied_at = {CLOCK}, due_at = NULL, attempt_id = a.attempt_id
+    FROM json_to_recordset(CAST(:rows AS json)) AS a(id bigint, attempt_id bigint)
+    WHERE r.id = a.id
+""")  # noqa: S608  # a constant
+
+# 1, 2, 4 … seconds, because a receipt may come before the call's answer is settled.
+_DEFER = text(f"""
+    UPDATE cascade.receipts r SET looks = r.looks + 1,
+        due_at = CASE WHEN r.received_at > {CLOCK} - CAST(:patience AS interval)
+            THEN {CLOCK} + make_interval(secs => 2 ^ least(r.looks, 8)) END
+    WHERE r.id = ANY(CAST(:ids AS bigint[]))
+    RETURNING r.due_at IS NULL AS set_aside
+""")  # noqa: S608  # a constant
+
+
+def store(connection: Connection, letters: Sequence[Letter]) -> int:
+    """Adds the receipts that are not there yet; returns how many were new."""
+    rows = as_rows(
+        {
+            "account": letter.account,
+            "status": letter.status,
+            "native_status": letter.native_status,
+            "native_code": letter.native_code,
+            "client_ref": letter.client_ref,
+            "provider_ref": letter.provider_ref,
+            "event_at": letter.event_at,
+            "dedupe_key": letter.dedupe_key,
+            "raw": letter.raw,
+        }
+        # Sorted: two sets with the same receipts in opposite order would deadlock.
+        for letter in sorted(letters, key=lambda letter: letter.dedupe_key)
+    )
+    return connection.execute(_STORE, {"rows": rows}).rowcount
+
+
+def take(connection: Connection, quota: int) -> list[int]:
+    """Locks and names the oldest due receipts that nobody else holds."""
+    return list(connection.execute(_TAKE, {"quota": quota}).scalars())
+
+
+def match(connection: Connection, receipt_ids: Iterable[int]) -> list[Unapplied]:
+    """The receipts with the attempts they belong to."""
+    values = {"ids": as_ids(receipt_ids), "match_window": MATCH_WINDOW}
+    return [
+        Unapplied(
+            id=row.id,
+            status=AttemptState(row.status),
+            code=row.native_code or row.native_status,
+            attempt_id=row.attempt_id,
+            message_id=row.message_id,
+        )
+        for row in connection.execute(_MATCH, values)
+    ]
+
+
+def mark_applied(connection: Connection, attempts: Mapping[int, int]) -> None:
+    """Marks receipts as applied: attempt ids by receipt ids."""
+    rows = as_rows({"id": one, "attempt_id": attempts[one]} for one in sorted(attempts))
+    connection.execute(_APPLY, {"rows": rows})
+
+
+def defer(connection: Connection, receipt_ids: Iterable[int]) -> int:
+    """Looks at them again later, with doubling pauses; returns how many were set aside instead."""
+    values = {"ids": as_ids(receipt_ids), "patience": DEFER_PATIENCE}
+    return sum(row.set_aside for row in connection.execute(_DEFER, values))

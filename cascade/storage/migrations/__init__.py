@@ -1,0 +1,1 @@
+"""The schema's history (Alembic); `upgrade` brings a database to the newest version."""

@@ -1,0 +1,58 @@
+"""Recipients and texts at rest: AES-GCM with the key's id beside the bytes, and a keyed hash.
+
+A sealed value is: length of the key id (1 byte), key id, nonce (12 bytes), ciphertext with tag.
+The context (such as `message:<id>:recipient`) is authenticated, so rows cannot be swapped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+
+from collections.abc import Mapping
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+
+_NONCE = 12
+
+
+class UnsealableError(Exception):
+    """The value was sealed by a key that is not known here, or was altered or moved."""
+
+
+class Keyring:
+    """Seals with the first key, opens with any; hashes with a key that does not rotate."""
+
+    def __init__(self, keys: Mapping[str, bytes], hash_key: bytes) -> None:
+        """`keys`: 32-byte keys by id, the sealing one first; `hash_key`: at least 32 bytes."""
+        self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
+        self._sealing_id = next(iter(keys))
+        self._hash_key = hash_key
+
+    def seal(self, plain: bytes, context: str) -> bytes:
+        """`plain`, unreadable without the key and bound to `context`."""
+        key_id = self._sealing_id.encode()
+        nonce = os.urandom(_NONCE)
+        sealed = self._ciphers[self._sealing_id].encrypt(nonce, plain, context.encode())
+        return bytes([len(key_id)]) + key_id + nonce + sealed
+
+    def open(self, sealed: bytes, context: str) -> bytes:
+        """What `seal` was given; raises UnsealableError."""
+        start = 1 + sealed[0]
+        cipher = self._ciphers.get(sealed[1:start].decode(errors="replace"))
+        if cipher is None:
+            msg = "sealed by a key that is not in CASCADE_SEAL_KEYS"
+            raise UnsealableError(msg)
+        nonce, body = sealed[start : start + _NONCE], sealed[start + _NONCE :]
+        try:
+            return cipher.decrypt(nonce, body, context.encode())
+        except InvalidTag:
+            msg = f"altered, or not sealed as {context.split(':', maxsplit=1)[0]}"
+            raise UnsealableError(msg) from None
+
+    def hash(self, value: bytes) -> bytes:
+        """A keyed hash (HMAC-SHA256): equal for equal values, and no use without the key."""
+        return hmac.new(self._hash_key, value, hashlib.sha256).digest()

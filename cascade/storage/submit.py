@@ -1,0 +1,136 @@
+"""New messages with their first attempts, and the keys that keep a repeat from being a second."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+from cascade.domain.cascade import Attempt
+from cascade.domain.hint import Hint
+from cascade.domain.state import Lane
+from cascade.storage.attempts import insert_attempts
+from cascade.storage.database import CLOCK
+from cascade.storage.rows import as_rows
+
+
+KEY_LIFETIME = dt.timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMessage:
+    """A checked message, ready to be written; recipient and content are sealed."""
+
+    id: uuid.UUID
+    sender: str
+    recipient: bytes
+    recipient_hash: bytes
+    content: bytes
+    policy_id: int
+    lane: Lane
+    deadline: dt.datetime
+    first: Attempt
+    ttl: int  # seconds, of the first step
+    ttl_minimum: int  # seconds, of the first step's provider
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyClaim:
+    """A caller's key for one request."""
+
+    sender: str
+    key: str
+    request_hash: bytes
+    message_id: uuid.UUID
+
+
+# An expired key is taken over; a living one is left to the first who used it. Rows are sorted by
+# the caller: two sets of the same keys in opposite order would deadlock.
+_CLAIM_KEYS = text(f"""
+    WITH clock AS MATERIALIZED (SELECT {CLOCK} AS now)
+    INSERT INTO cascade.idempotency_keys AS k (sender, key, request_hash, message_id, expires_at)
+    SELECT r.sender, r.key, r.request_hash, r.message_id, clock.now + CAST(:lifetime AS interval)
+    FROM clock, json_to_recordset(CAST(:rows AS json))
+        AS r(sender text, key text, request_hash bytea, message_id uuid)
+    ON CONFLICT (sender, key) DO UPDATE
+        SET request_hash = excluded.request_hash, message_id = excluded.message_id,
+            expires_at = excluded.expires_at
+        WHERE k.expires_at <= {CLOCK}
+    RETURNING sender, key
+""")  # noqa: S608  # a constant
+
+_READ_KEYS = text("""
+    SELECT k.sender, k.key, k.request_hash, k.message_id
+    FROM json_to_recordset(CAST(:rows AS json)) AS r(sender text, key text)
+    JOIN cascade.idempotency_keys k ON k.sender = r.sender AND k.key = r.key
+""")
+
+_INSERT = text("""
+    INSERT INTO cascade.messages
+        (id, sender, recipient, recipient_hash, content, policy_id, lane, state, deadline,
+         created_at)
+    SELECT id, sender, recipient, recipient_hash, content, policy_id, lane, 'in_progress',
+        deadline, :now
+    FROM json_to_recordset(CAST(:rows AS json)) AS r(id uuid, sender text, recipient bytea,
+        recipient_hash bytea, content bytea, policy_id bigint, lane cascade.lane,
+        deadline timestamptz)
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id
+""")
+
+
+def claim_keys(
+    connection: Connection, claims: Sequence[KeyClaim]
+) -> Mapping[tuple[str, str], tuple[bytes, uuid.UUID]]:
+    """Who holds each key now: (request hash, message id) by (sender, key).
+
+    Waits for a concurrent holder's commit, at most `lock_timeout`.
+    """
+    rows = as_rows(
+        {
+            "sender": claim.sender,
+            "key": claim.key,
+            "request_hash": claim.request_hash,
+            "message_id": claim.message_id,
+        }
+        for claim in sorted(claims, key=lambda claim: (claim.sender, claim.key))
+    )
+    connection.execute(_CLAIM_KEYS, {"rows": rows, "lifetime": KEY_LIFETIME})
+    held = connection.execute(_READ_KEYS, {"rows": rows})
+    return {(row.sender, row.key): (bytes(row.request_hash), row.message_id) for row in held}
+
+
+def insert_messages(
+    connection: Connection, messages: Sequence[NewMessage], now: dt.datetime
+) -> list[Hint]:
+    """Writes the messages and their first attempts; the hints to publish after the commit.
+
+    A message whose id is there already is left as it is: its producer task came twice.
+    """
+    rows = as_rows(
+        {
+            "id": message.id,
+            "sender": message.sender,
+            "recipient": message.recipient,
+            "recipient_hash": message.recipient_hash,
+            "content": message.content,
+            "policy_id": message.policy_id,
+            "lane": message.lane,
+            "deadline": message.deadline,
+        }
+        for message in messages
+    )
+    written = set(connection.execute(_INSERT, {"rows": rows, "now": now}).scalars())
+    return insert_attempts(
+        connection,
+        [
+            (message.id, message.lane, message.first, message.ttl, message.ttl_minimum)
+            for message in messages
+            if message.id in written
+        ],
+        now,
+    )

@@ -1,0 +1,139 @@
+"""What the tick finds: rows whose `due_at` is over."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+
+from collections.abc import Collection, Mapping
+
+from sqlalchemy import Connection, text
+
+from cascade.domain.hint import Hint
+from cascade.domain.state import Channel, Lane
+from cascade.storage.database import CLOCK
+
+
+POLL_PATIENCE = dt.timedelta(seconds=5)  # how long an expiry waits for the answer of a poll
+LAG_LIMIT = dt.timedelta(seconds=5)  # receipts that wait longer hold up their account's expiries
+LAG_PATIENCE = dt.timedelta(minutes=10)  # and this bounds the hold-up
+
+_TICK = text(f"""
+    UPDATE cascade.ticks SET ticked_at = {CLOCK}
+    WHERE ticked_at <= {CLOCK} - CAST(:pause AS interval)
+    RETURNING ticked_at
+""")  # noqa: S608  # a constant
+
+# Scheduled starts, retries and hints that got lost: queued (again), with a doubling patience.
+_REQUEUE = text(f"""
+    WITH clock AS MATERIALIZED (SELECT {CLOCK} AS now),
+    due AS MATERIALIZED (
+        SELECT a.id FROM cascade.attempts a CROSS JOIN clock
+        WHERE a.lane = CAST(:lane AS cascade.lane) AND a.due_at <= clock.now
+            AND a.state IN ('scheduled', 'queued', 'retry') AND a.expires_at > clock.now
+        ORDER BY a.due_at LIMIT :quota
+        FOR NO KEY UPDATE SKIP LOCKED
+    )
+    UPDATE cascade.attempts a
+    SET state = 'queued', hints = least(a.hints + 1, 10),
+        due_at = least(a.expires_at, clock.now
+            + make_interval(secs => least(300, 2 * 2 ^ least(a.hints, 10))))
+    FROM due CROSS JOIN clock
+    WHERE a.id = due.id
+    RETURNING a.id, a.channel, a.lane
+""")  # noqa: S608  # a constant
+
+# Who held the lease is gone: the call may or may not have been made, and its provider may deliver
+# for its whole TTL from the call's deadline on.
+_BREAK_LEASES = text(f"""
+    WITH clock AS MATERIALIZED (SELECT {CLOCK} AS now),
+    broken AS MATERIALIZED (
+        SELECT a.id FROM cascade.attempts a CROSS JOIN clock
+        WHERE a.lane = CAST(:lane AS cascade.lane) AND a.due_at <= clock.now
+            AND a.state = 'sending' AND a.lease_until <= clock.now
+        ORDER BY a.due_at LIMIT :quota
+        FOR NO KEY UPDATE SKIP LOCKED
+    )
+    UPDATE cascade.attempts a
+    SET state = 'unknown', unknown_at = clock.now, lease_until = NULL,
+        error = coalesce(a.error, 'lease'),
+        expires_at = a.expires_at + CAST(:call_deadline AS interval),
+        due_at = a.expires_at + CAST(:call_deadline AS interval) + CAST(:grace AS interval)
+    FROM broken CROSS JOIN clock
+    WHERE a.id = broken.id AND a.state = 'sending'
+""")  # noqa: S608  # a constant
+
+# Candidates only: the tick locks messages first and asks the engine again. An expiry waits for a
+# poll's answer, for receipts of its own, and while its account's receipts lag behind.
+_EXPIRED = text(f"""
+    WITH clock AS MATERIALIZED (SELECT {CLOCK} AS now),
+    unapplied AS MATERIALIZED (
+        SELECT account, client_ref, provider_ref, received_at, looks
+        FROM cascade.receipts WHERE due_at IS NOT NULL
+    ),
+    lagging AS MATERIALIZED (
+        SELECT DISTINCT u.account FROM unapplied u CROSS JOIN clock
+        WHERE u.looks = 0 AND u.received_at < clock.now - CAST(:lag_limit AS interval)
+    )
+    SELECT a.id, a.message_id FROM cascade.attempts a CROSS JOIN clock
+    WHERE a.lane = CAST(:lane AS cascade.lane) AND a.due_at <= clock.now
+        AND (
+            (a.state IN ('scheduled', 'queued', 'retry') AND a.expires_at <= clock.now)
+            OR (
+                a.state IN ('unknown', 'sent', 'delivered')
+                AND (
+                    NOT a.account = ANY(CAST(:pollable AS text[]))
+                    OR a.polled_at >= a.expires_at
+                    OR a.due_at <= clock.now - CAST(:poll_patience AS interval)
+                )
+                AND NOT EXISTS (SELECT FROM unapplied u
+                    WHERE u.account = a.account AND u.client_ref = a.client_ref)
+                AND NOT EXISTS (SELECT FROM unapplied u
+                    WHERE u.account = a.account AND u.provider_ref = a.provider_ref)
+                AND (
+                    NOT EXISTS (SELECT FROM lagging l WHERE l.account = a.account)
+                    OR a.due_at <= clock.now - CAST(:lag_patience AS interval)
+                )
+            )
+        )
+    ORDER BY a.due_at LIMIT :quota
+""")  # noqa: S608  # a constant
+
+
+def begin_tick(connection: Connection, pause: dt.timedelta) -> bool:
+    """Whether this tick is the one of its `pause`; another beat's tick finds nothing to do."""
+    return connection.execute(_TICK, {"pause": pause}).first() is not None
+
+
+def requeue(connection: Connection, lane: Lane, quota: int) -> list[Hint]:
+    """Queues what is due to be sent and returns the hints to publish."""
+    rows = connection.execute(_REQUEUE, {"lane": lane, "quota": quota})
+    return [Hint(Channel(row.channel), Lane(row.lane), row.id) for row in rows]
+
+
+def break_leases(
+    connection: Connection,
+    lane: Lane,
+    quota: int,
+    *,
+    call_deadline: dt.timedelta,
+    grace: dt.timedelta,
+) -> int:
+    """Turns calls that nobody settled into `unknown`; returns how many."""
+    values = {"lane": lane, "quota": quota, "call_deadline": call_deadline, "grace": grace}
+    return connection.execute(_BREAK_LEASES, values).rowcount
+
+
+def expired(
+    connection: Connection, lane: Lane, quota: int, *, pollable: Collection[str]
+) -> Mapping[int, uuid.UUID]:
+    """Message ids by the ids of attempts whose time seems to be over; nothing is locked."""
+    values = {
+        "lane": lane,
+        "quota": quota,
+        "pollable": list(pollable),
+        "poll_patience": POLL_PATIENCE,
+        "lag_limit": LAG_LIMIT,
+        "lag_patience": LAG_PATIENCE,
+    }
+    return {row.id: row.message_id for row in connection.execute(_EXPIRED, values)}

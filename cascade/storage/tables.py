@@ -1,0 +1,224 @@
+"""The schema, as the code sees it; migrations build the same (a test holds them equal)."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Enum,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    Interval,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from cascade.domain.state import AttemptState, Lane, MessageState
+
+
+SCHEMA = "cascade"
+
+metadata = MetaData(
+    schema=SCHEMA,
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+    },
+)
+
+_NOW = text("cascade.clock()")
+_TIME = DateTime(timezone=True)
+
+
+def _enum(kind: type[AttemptState | MessageState | Lane], name: str) -> Enum:
+    """A PostgreSQL enum: it compares in the order of its members, so the lattice is in the schema."""
+    return Enum(
+        kind,
+        name=name,
+        metadata=metadata,
+        values_callable=lambda members: [member.value for member in members],
+    )
+
+
+attempt_state = _enum(AttemptState, "attempt_state")
+message_state = _enum(MessageState, "message_state")
+lane = _enum(Lane, "lane")
+
+# One row: tests move `offset_by`; production leaves it at zero.
+clock_offset = Table(
+    "clock_offset",
+    metadata,
+    Column("single", Boolean, primary_key=True, server_default=text("true")),
+    Column("offset_by", Interval, nullable=False, server_default=text("'0'")),
+    CheckConstraint("single", name="single"),
+)
+
+# One row: its guarded update makes a second tick in the same second a no-op.
+ticks = Table(
+    "ticks",
+    metadata,
+    Column("single", Boolean, primary_key=True, server_default=text("true")),
+    Column("ticked_at", _TIME, nullable=False),
+    CheckConstraint("single", name="single"),
+)
+
+# A trigger refuses UPDATE and DELETE: a message keeps the version it was sent with.
+policies = Table(
+    "policies",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("steps", JSONB, nullable=False),
+    Column("created_at", _TIME, nullable=False, server_default=_NOW),
+    UniqueConstraint("name", "version"),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("sender", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("request_hash", LargeBinary, nullable=False),
+    Column("message_id", Uuid, nullable=False),
+    Column("expires_at", _TIME, nullable=False),
+)
+
+# Written at the start and at the end of a message, not at its hops.
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("sender", Text, nullable=False),
+    Column("recipient", LargeBinary, nullable=False),  # sealed
+    Column("recipient_hash", LargeBinary, nullable=False),  # keyed
+    Column("content", LargeBinary, nullable=False),  # sealed
+    Column("policy_id", BigInteger, ForeignKey(policies.c.id), nullable=False),
+    Column("lane", lane, nullable=False),
+    Column("state", message_state, nullable=False),
+    Column("success_met", Boolean, nullable=False, server_default=text("false")),
+    Column("deadline", _TIME, nullable=False),
+    Column("created_at", _TIME, nullable=False),
+    Column("ended_at", _TIME),
+    CheckConstraint("(state = 'in_progress') = (ended_at IS NULL)", name="ended"),
+    CheckConstraint("NOT success_met OR state = 'delivered'", name="success"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("message_id", Uuid, ForeignKey(messages.c.id), nullable=False),
+    Column("step", SmallInteger, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("state", attempt_state, nullable=False),
+    Column("lane", lane, nullable=False),
+    Column("ttl", Integer, nullable=False),  # seconds, of the step
+    Column("ttl_minimum", Integer, nullable=False),  # seconds, of the provider
+    Column("due_at", _TIME),  # when the tick looks at it; set while it is live
+    Column("expires_at", _TIME, nullable=False),  # end of the waiting, then of the TTL
+    Column("lease_until", _TIME),  # whose call it is, and until when
+    Column("tries", SmallInteger, nullable=False, server_default=text("0")),  # the fence
+    Column("hints", SmallInteger, nullable=False, server_default=text("0")),  # republished
+    Column("client_ref", Text, nullable=False),
+    Column("provider_ref", Text),  # the newest
+    Column("error", Text),
+    Column("created_at", _TIME, nullable=False),
+    Column("started_at", _TIME),
+    Column("unknown_at", _TIME),
+    Column("sent_at", _TIME),
+    Column("delivered_at", _TIME),
+    Column("read_at", _TIME),
+    Column("polled_at", _TIME),
+    Column("ended_at", _TIME),
+    UniqueConstraint("message_id", "step", "account"),
+    UniqueConstraint("client_ref"),
+    CheckConstraint("(due_at IS NULL) = (ended_at IS NOT NULL)", name="live"),
+    # The tick's only way to the rows that need attention.
+    Index("attempts_due_idx", "lane", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+)
+
+# For receipts that come by the provider's own reference. Ids restart and repeat: not unique.
+provider_refs = Table(
+    "provider_refs",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("attempt_id", BigInteger, ForeignKey(attempts.c.id), nullable=False),
+    Column("part", SmallInteger, nullable=False),
+    Column("try", SmallInteger, nullable=False),
+    Column("created_at", _TIME, nullable=False, server_default=_NOW),
+    Index("provider_refs_account_ref_idx", "account", "ref"),
+)
+
+# The inbox: a provider hears 2xx only once its receipt stands here.
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("client_ref", Text),
+    Column("provider_ref", Text),
+    Column("status", attempt_state, nullable=False),
+    Column("native_status", Text, nullable=False),
+    Column("native_code", Text, nullable=False, server_default=""),
+    Column("event_at", _TIME),
+    Column("raw", LargeBinary, nullable=False),  # sealed
+    Column("dedupe_key", LargeBinary, nullable=False, unique=True),
+    Column("received_at", _TIME, nullable=False, server_default=_NOW),
+    Column("due_at", _TIME, server_default=_NOW),  # set while it is not applied
+    Column("looks", SmallInteger, nullable=False, server_default=text("0")),  # found no attempt
+    Column("attempt_id", BigInteger),
+    Column("applied_at", _TIME),
+    Index("receipts_due_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    Index("receipts_attempt_idx", "attempt_id", postgresql_where=text("attempt_id IS NOT NULL")),
+)
+
+# Append-only; the rate in force at an attempt's first call counts.
+rates = Table(
+    "rates",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("prefix", Text, nullable=False),
+    Column("unit", Text, nullable=False),
+    Column("price", Numeric(14, 6), nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("valid_from", _TIME, nullable=False),
+    UniqueConstraint("account", "channel", "prefix", "valid_from"),
+    CheckConstraint("unit IN ('message', 'segment')", name="unit"),
+    CheckConstraint("price >= 0", name="price"),
+)
+
+# One charge per attempt, whatever comes how often.
+charges = Table(
+    "charges",
+    metadata,
+    Column("attempt_id", BigInteger, ForeignKey(attempts.c.id), primary_key=True),
+    Column("rate_id", BigInteger, ForeignKey(rates.c.id)),  # null: unrated, to be priced by hand
+    Column("amount", Numeric(14, 6)),
+    Column("currency", Text),
+    Column("units", Integer, nullable=False),
+    Column("occurred_at", _TIME, nullable=False),
+    Column("booked_at", _TIME, nullable=False, server_default=_NOW),
+    CheckConstraint("(rate_id IS NULL) = (amount IS NULL)", name="rated"),
+)

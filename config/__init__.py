@@ -1,0 +1,1 @@
+"""Values of a deployment, no behaviour: queues, Celery, beat, policies, providers, rates."""

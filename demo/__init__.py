@@ -1,0 +1,1 @@
+"""`make demo`: the whole engine on this machine, a campaign through it, and the books compared."""

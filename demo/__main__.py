@@ -1,0 +1,141 @@
+"""`python -m demo`: a campaign through the whole service on this machine, and the books compared."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+
+from pathlib import Path
+from threading import Event, Thread, Timer
+
+from rich.console import Console
+
+from cascade import Cascade, Lane
+from cascade.services.deployment import Ledger
+from cascade.settings import ClientSettings, load
+from cascade.storage.database import connect
+from demo.campaign import TEMPLATES, TEXT, URGENT_TEXT, URGENT_TO, recipients
+from demo.environment import ROOT
+from demo.figures import read_figures
+from demo.progress import watch
+from demo.report import failures, render, to_json
+from demo.stack import Stack
+
+
+# Of the sandbox's delays: an hour becomes the 15 s that VK and OK are given. TTLs stay real.
+SCALE = 15 / 3600
+
+URGENT_AFTER = 3.0  # seconds into the campaign
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m demo",
+        description=__doc__,
+        epilog="example: python -m demo --messages 5000 --seed 7 --json report.json",
+    )
+    parser.add_argument("--messages", type=int, default=1000, metavar="N")
+    parser.add_argument("--seed", type=int, default=1, help="of recipients and drawn outcomes")
+    parser.add_argument("--keep", action="store_true", help="leave all running at the end")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures there, too")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Runs the demo; the exit status says whether the books agree."""
+    given = arguments()
+    console = Console()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    parent = ROOT / ".cascade"
+    parent.mkdir(exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix="demo-", dir=parent))
+    stack = Stack(directory, given.seed, SCALE)
+    status = 1
+    try:
+        stack.start(lambda what: console.print(f"[dim]starting {what}[/]"))
+        status = run(stack, given, console)
+        if given.keep:
+            keep(stack, console)
+    except KeyboardInterrupt:
+        console.print("\nstopped")
+        status = 130
+    finally:
+        stack.stop()
+        if status:
+            console.print(f"[dim]logs and ledger: {directory}[/]")
+        else:
+            shutil.rmtree(directory, ignore_errors=True)
+    return status
+
+
+def run(stack: Stack, given: argparse.Namespace, console: Console) -> int:
+    """The campaign, the report, and 0 if nothing is amiss."""
+    os.environ.update(stack.environ)
+    begun = time.monotonic()
+    sending = Thread(target=send, args=(given,), daemon=True)
+    sending.start()
+    ledger = our_ledger()
+    watch(ledger, total=given.messages + 1, pending=stack.pending, console=console)
+    seconds = time.monotonic() - begun
+    figures = read_figures(ledger, stack.sandbox_ledger, pending=stack.pending(), seconds=seconds)
+    console.print(render(figures))
+    if given.json:
+        given.json.write_text(json.dumps(to_json(figures), ensure_ascii=False, indent=2) + "\n")
+    amiss = failures(figures)
+    for line in amiss:
+        console.print(f"[red]{line}[/]")
+    return 1 if amiss else 0
+
+
+def send(given: argparse.Namespace) -> None:
+    """Enqueues the campaign in the bulk lane, and one urgent code among it."""
+    cascade = Cascade.from_env()
+    urgent = Timer(URGENT_AFTER, send_urgent, [cascade])
+    urgent.start()
+    rows = recipients(ROOT / "examples" / "recipients.csv", count=given.messages, seed=given.seed)
+    cascade.send_many(rows, text=TEXT, templates=TEMPLATES, priority=Lane.BULK)
+    urgent.join()
+    cascade.close()
+
+
+def send_urgent(cascade: Cascade) -> None:
+    """A one-time code, which must not wait behind the campaign."""
+    cascade.send(
+        to=URGENT_TO,
+        text=URGENT_TEXT,
+        variables={"code": "4815"},
+        policy="code",
+        priority=Lane.URGENT,
+    )
+
+
+def our_ledger() -> Ledger:
+    """Cascade's own books, for reading."""
+    settings = load(ClientSettings)
+    return Ledger(
+        engine=connect(settings.database_url.get_secret_value()),
+        keyring=settings.keyring(),
+        publish=lambda _hints: 0,
+    )
+
+
+def keep(stack: Stack, console: Console) -> None:
+    """Leaves all running and says where, until Ctrl-C."""
+    environment = stack.running()
+    console.print(f"Flower    {environment.flower_url}  cascade / {environment.flower_password}")
+    console.print(f"gateway   {environment.gateway_url}")
+    console.print(f"sandbox   {stack.sandbox_url}")
+    console.print(f"logs      {stack.directory / 'logs'}")
+    console.print("[dim]Ctrl-C stops all of it[/]")
+    Event().wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

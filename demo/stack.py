@@ -1,0 +1,195 @@
+"""The whole service on this machine: servers, sandbox, gateway, workers, beat, Flower."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+import urllib.error
+import urllib.request
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+
+from cascade.dispatch import COLLECT, ENQUEUE, POLL, SYNC, TICK, lane_queue, producer_app
+from cascade.domain.state import Channel, Lane
+from cascade.embedded import Server, start_postgres, start_valkey
+from cascade.services.sync import sync
+from cascade.storage.database import connect
+from cascade.storage.migrate import upgrade
+from demo.environment import ROOT, Environment, make
+from demo.process import Process, start, stop
+
+
+READY_SECONDS = 60.0
+
+# Node names and the queues they serve, the first served first, and its children.
+WORKERS: Mapping[str, tuple[list[str], int]] = {
+    # More than one child each: a call that is never answered keeps its task for 4 s.
+    **{str(channel): ([lane_queue(channel, lane) for lane in Lane], 4) for channel in Channel},
+    "urgent": ([lane_queue(channel, Lane.URGENT) for channel in Channel], 2),
+    "collector": ([COLLECT, ENQUEUE, SYNC, POLL], 2),
+    "tick": ([TICK], 1),
+}
+
+
+@dataclass(slots=True)
+class Stack:
+    """Everything that was started, in the order of its start."""
+
+    directory: Path
+    seed: int
+    scale: float
+    servers: list[Server] = field(default_factory=list)
+    processes: dict[str, Process] = field(default_factory=dict)
+    environment: Environment | None = None
+    environ: dict[str, str] = field(default_factory=dict)
+    sandbox_url: str = ""
+
+    @property
+    def sandbox_ledger(self) -> Path:
+        """The sandbox's own book."""
+        return self.directory / "sandbox-ledger.jsonl"
+
+    def start(self, say: Callable[[str], None]) -> None:
+        """Starts all; returns when every process answers. Raises DiedError, EmbeddedError."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        say("PostgreSQL and Valkey")
+        self._start_servers()
+        say("schema, policies and rates")
+        self._prepare()
+        say("sandbox and gateway")
+        self._start_sandbox()
+        self._start_gateway()
+        say("workers, beat and Flower")
+        for name in WORKERS:
+            self.start_worker(name)
+        self.start_beat()
+        self._start_flower()
+        self._await_workers()
+
+    def stop(self) -> None:
+        """Stops all, the servers last."""
+        stop(list(reversed(self.processes.values())))
+        for server in reversed(self.servers):
+            server.stop()
+
+    def check(self) -> None:
+        """Raises DiedError if a process does not run any more."""
+        for process in self.processes.values():
+            process.check()
+
+    def start_worker(self, name: str) -> None:
+        """Starts (again) one of `WORKERS`."""
+        queues, children = WORKERS[name]
+        options = ["--hostname", f"{name}@cascade", "--queues", ",".join(queues)]
+        options += ["--concurrency", str(children), "--without-gossip", "--without-mingle"]
+        self._start(name, *self._celery("worker", "--loglevel", "INFO", *options))
+
+    def start_beat(self) -> None:
+        """Starts (again) the clock of everything that waits."""
+        self._start("beat", *self._celery("beat", "--loglevel", "INFO"))
+
+    def start_gateway(self) -> None:
+        """Starts (again) the receipt gateway."""
+        environment = self.running()
+        port = str(environment.gateway_port)
+        self._start("gateway", sys.executable, "-m", "cascade.gateway", "--port", port)
+
+    def pending(self) -> int:
+        """How many events and webhooks the sandbox still has to come."""
+        with urllib.request.urlopen(f"{self.sandbox_url}/pending", timeout=5) as answer:  # noqa: S310  # loopback
+            return int(re.sub(rb"\D", b"", answer.read()))
+
+    def _start_servers(self) -> None:
+        postgres = start_postgres(self.directory / "postgres")
+        self.servers.append(postgres)
+        valkey = start_valkey(self.directory / "valkey")
+        self.servers.append(valkey)
+        self.environment = make(postgres.url, valkey.url)
+        self.environ = self.environment.values
+
+    def _prepare(self) -> None:
+        engine = connect(self.environ["CASCADE_DATABASE_URL"])
+        upgrade(engine)
+        sync(engine, ROOT / "config")
+        engine.dispose()
+
+    def _start_sandbox(self) -> None:
+        environment = self.running()
+        config = self.directory / "sandbox.toml"
+        config.touch(mode=0o600)
+        config.write_text(environment.sandbox_config(), "utf-8")
+        options = ["--config", str(config), "--ledger", str(self.sandbox_ledger)]
+        options += ["--seed", str(self.seed), "--scale", str(self.scale)]
+        self._start("sandbox", sys.executable, "-m", "cascade.sandbox", *options)
+        self.sandbox_url = self._await("sandbox", self._sandbox_said)
+        self.environ = environment.with_sandbox(self.sandbox_url)
+
+    def _sandbox_said(self) -> str:
+        said = self.processes["sandbox"].log.read_text()
+        found = re.search(r"sandbox ready on (\S+)", said)
+        return found[1] if found else ""
+
+    def _start_gateway(self) -> None:
+        self.start_gateway()
+        self._await("gateway", lambda: _answers(f"{self.running().gateway_url}/health"))
+
+    def _start_flower(self) -> None:
+        port = str(self.running().flower_port)
+        self._start("flower", *self._celery("flower", "--address=127.0.0.1", f"--port={port}"))
+
+    def _await_workers(self) -> None:
+        app = producer_app(self.environ["CASCADE_BROKER_URL"])
+        expected = {f"{name}@cascade" for name in WORKERS}
+
+        def all_answer() -> bool:
+            answers = app.control.ping(timeout=1.0, limit=len(expected))
+            return expected <= {name for answer in answers for name in answer}
+
+        self._await("workers", all_answer)
+        flower = f"{self.running().flower_url}/healthcheck"
+        self._await("flower", lambda: _answers(flower))
+
+    def _start(self, name: str, *command: str) -> None:
+        logs = self.directory / "logs"
+        logs.mkdir(exist_ok=True)
+        self.processes[name] = start(name, command, environ=self.environ, directory=logs)
+
+    def _await(self, name: str, ready: Callable[[], str | bool]) -> str:
+        """Asks until it is ready; raises DiedError, or TimeoutError after `READY_SECONDS`."""
+        until = time.monotonic() + READY_SECONDS
+        while not (answer := ready()):
+            self.check()
+            if time.monotonic() > until:
+                raise TimeoutError(f"{name} was not ready within {READY_SECONDS:.0f} s")
+            Event().wait(0.05)
+        return str(answer)
+
+    def running(self) -> Environment:
+        """The addresses and secrets of this run; raises RuntimeError before the start."""
+        if self.environment is None:
+            raise RuntimeError("the servers are not started")
+        return self.environment
+
+    def _celery(self, *arguments: str) -> list[str]:
+        return [
+            sys.executable,
+            "-m",
+            "celery",
+            "--workdir",
+            str(ROOT),
+            "--app",
+            "workers.app",
+            *arguments,
+        ]
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2):  # noqa: S310  # loopback
+            return True
+    except (urllib.error.URLError, OSError):
+        return False

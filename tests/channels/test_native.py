@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from hypothesis import given, strategies as st
+
+from cascade.channels.native import instant, native_code
+from cascade.channels.strict_json import loads
+
+
+@pytest.mark.parametrize("code", ["UNSUPPORTED", "error-system", "vp_expired", "131026", "-3"])
+def test_a_code_is_kept_as_it_is(code):
+    assert native_code(code) == code
+
+
+@pytest.mark.parametrize(
+    "code", ["79161234567", "to 79161234567", "Ваш заказ", "no money left", "x" * 65, "a\nb"]
+)
+def test_what_might_be_a_phone_number_or_a_text_is_not_kept(code):
+    assert native_code(code) == "unreadable"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [1763800000.5, "1763800000.5", "1763800000500", 1763800000500, "2025-11-22 08:26:40.500"],
+    ids=["number", "digits", "ms digits", "ms number", "date"],
+)
+def test_a_moment_is_read_in_every_spelling(value):
+    assert instant(value) == dt.datetime(2025, 11, 22, 8, 26, 40, 500_000, dt.UTC)
+
+
+@given(st.one_of(st.text(), st.floats(), st.integers(), st.none()))
+def test_no_moment_is_none_and_never_an_error(value):
+    moment = instant(value)
+    assert moment is None or moment.tzinfo is not None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"status":"failed","status":"delivered"}',
+        b'{"at":NaN}',
+        b"[" * 100_000,
+        b"\xff\xfe\xfd",
+        b"",
+        b"1" * 5000,
+    ],
+    ids=["twice", "nan", "deep", "bytes", "empty", "long"],
+)
+def test_what_json_lets_through_silently_is_refused(body):
+    with pytest.raises(ValueError):  # noqa: PT011  # any kind of it
+        loads(body)
+
+
+def test_whole_numbers_beyond_doubles_stay_exact():
+    assert loads(b"3158611117333282817") == 3158611117333282817

@@ -1,0 +1,122 @@
+"""Real servers for tests: embedded ones, or those of CASCADE_DATABASE_URL and CASCADE_BROKER_URL."""
+
+from __future__ import annotations
+
+import os
+import secrets
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sqlalchemy import Engine, make_url, text
+
+from cascade import embedded
+from cascade.domain.hint import Hint
+from cascade.services.deployment import Ledger
+from cascade.services.sync import sync
+from cascade.storage.database import connect
+from cascade.storage.migrate import upgrade
+from cascade.storage.sealing import Keyring
+
+
+CONFIG = Path(__file__).parent.parent / "config"
+
+TABLES = (
+    "charges, receipts, provider_refs, attempts, messages, idempotency_keys, policies, rates"
+)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server on which tests may create databases."""
+    given = os.environ.get("CASCADE_DATABASE_URL")
+    if given:
+        yield given
+        return
+    with embedded.postgres(tmp_path_factory.mktemp("postgres"), durable=False) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def broker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A broker that tests may fill and flush."""
+    given = os.environ.get("CASCADE_BROKER_URL")
+    if given:
+        yield given
+        return
+    with embedded.valkey(tmp_path_factory.mktemp("valkey"), durable=False) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def database_url(postgres_url: str) -> Iterator[str]:
+    """A migrated database of this test run alone."""
+    server = connect(postgres_url).execution_options(isolation_level="AUTOCOMMIT")
+    name = f"cascade_test_{secrets.token_hex(6)}"
+    with server.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    url = make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
+    engine = connect(url)
+    upgrade(engine)
+    engine.dispose()
+    yield url
+    with server.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    server.dispose()
+
+
+@pytest.fixture(scope="session")
+def shared_engine(database_url: str) -> Iterator[Engine]:
+    engine = connect(database_url, pool_size=20)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def engine(shared_engine: Engine) -> Engine:
+    """A migrated, empty database, at the true time."""
+    with shared_engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {', '.join(f'cascade.{t}' for t in TABLES.split(', '))}"))
+        connection.execute(text("UPDATE cascade.clock_offset SET offset_by = '0'"))
+        connection.execute(text("UPDATE cascade.ticks SET ticked_at = 'epoch'"))
+    return shared_engine
+
+
+@pytest.fixture
+def hints() -> list[Hint]:
+    """What the `ledger` published."""
+    return []
+
+
+@pytest.fixture
+def ledger(engine: Engine, hints: list[Hint]) -> Ledger:
+    """An empty database with the policies and rates of `config/`."""
+    sync(engine, CONFIG)
+
+    def publish(new: object) -> int:
+        published = list(new)  # type: ignore[call-overload]  # an iterable of hints
+        hints.extend(published)
+        return len(published)
+
+    return Ledger(
+        engine=engine, keyring=Keyring({"test": b"k" * 32}, b"h" * 32), publish=publish
+    )
+
+
+@pytest.fixture
+def advance_clock(engine: Engine):
+    """Moves the database's clock forward by so many seconds."""
+
+    def advance(seconds: float) -> None:
+        with engine.begin() as connection:
+            connection.execute(
+                text(
+                    "UPDATE cascade.clock_offset"
+                    " SET offset_by = offset_by + make_interval(secs => :seconds)"
+                ),
+                {"seconds": seconds},
+            )
+
+    return advance

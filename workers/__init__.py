@@ -1,0 +1,1 @@
+"""Celery processes: thin tasks around the services."""

@@ -1,0 +1,48 @@
+"""What one worker process works with; built on first use, so never shared across a fork."""
+
+from __future__ import annotations
+
+import functools
+import os
+
+from celery import current_app
+
+from cascade.channels.registry import load_accounts
+from cascade.channels.transport import Transport
+from cascade.dispatch import Dispatcher
+from cascade.services.deployment import CALL_DEADLINE, Deployment, Ledger
+from cascade.settings import ServiceSettings, load
+from cascade.storage.database import connect
+
+
+@functools.cache
+def settings() -> ServiceSettings:
+    """The environment, read once."""
+    return load(ServiceSettings)
+
+
+@functools.cache
+def ledger() -> Ledger:
+    """The database with its keys; hints go out through the running task's app."""
+    ours = settings()
+    return Ledger(
+        engine=connect(ours.database_url.get_secret_value()),
+        keyring=ours.keyring(),
+        publish=Dispatcher(current_app).publish,
+    )
+
+
+@functools.cache
+def deployment() -> Deployment:
+    """The ledger with the providers' accounts and the way to call them."""
+    ours = settings()
+    return Deployment(
+        ledger=ledger(),
+        adapters=load_accounts(
+            ours.config_dir / "providers.toml",
+            environ=os.environ,
+            gateway_url=ours.gateway_url,
+        ),
+        transport=Transport(flight=ours.flight, deadline=CALL_DEADLINE),
+        questions=Transport(flight=ours.flight, deadline=CALL_DEADLINE),
+    )

@@ -1,0 +1,64 @@
+"""The tasks, each a thin shell around a service; the string a task returns is its result line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from celery import Celery, Task
+
+from cascade.dispatch import COLLECT, ENQUEUE, POLL, SYNC, TICK, deliver_task
+from cascade.domain.state import Channel, Lane
+from cascade.services.collect import collect
+from cascade.services.deliver import deliver
+from cascade.services.poll import poll, pollable_accounts
+from cascade.services.sync import sync
+from cascade.services.tick import tick
+from workers import enqueue
+from workers.runtime import deployment, ledger, settings
+
+
+def result_line(counts: Counter[str]) -> str:
+    """`claimed=200 accepted=118 unsupported=82`; counts of zero are left out."""
+    return " ".join(f"{name}={count}" for name, count in counts.items() if count) or "idle"
+
+
+def register(app: Celery) -> None:
+    """Gives `app` every task of Cascade."""
+    for channel in Channel:
+        _register_deliver(app, channel)
+    app.task(name=COLLECT)(_collect)
+    app.task(name=POLL)(_poll)
+    app.task(name=TICK)(_tick)
+    app.task(name=SYNC)(_sync)
+    app.task(name=ENQUEUE)(enqueue.enqueue)
+
+
+def _register_deliver(app: Celery, channel: Channel) -> None:
+    @app.task(name=deliver_task(channel), bind=True)
+    def deliver_channel(task: Task[Any, Any], attempt_ids: list[int]) -> str:
+        lane = _lane(task)
+        return result_line(deliver(deployment(), channel, lane, attempt_ids))
+
+
+def _lane(task: Task[Any, Any]) -> Lane:
+    """The lane of the queue that the hint came from."""
+    key = str((task.request.delivery_info or {}).get("routing_key", ""))
+    _, _, lane = key.rpartition(".")
+    return Lane(lane) if lane in tuple(Lane) else Lane.NORMAL
+
+
+def _collect() -> str:
+    return result_line(collect(ledger()))
+
+
+def _poll() -> str:
+    return result_line(poll(deployment()))
+
+
+def _tick() -> str:
+    return result_line(tick(ledger(), pollable_accounts(deployment())))
+
+
+def _sync() -> str:
+    return result_line(sync(ledger().engine, settings().config_dir))
