@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 # The demo: `make demo N=1000 SEED=1 KEEP=1 JSON=report.json`
 N ?= 1000
 SEED ?= 1
-DEMO_FLAGS = --messages $(N) --seed $(SEED) $(if $(KEEP),--keep) $(if $(JSON),--json $(JSON))
+DEMO_FLAGS = --messages $(N) --seed $(SEED) $(if $(KEEP),--keep) $(if $(KILL),--kill $(KILL)) $(if $(JSON),--json $(JSON))
 
 .DEFAULT_GOAL := help
 .PHONY: help venv install test lint format types imports unit demo up flower lock clean
@@ -40,11 +40,11 @@ unit: install ## Run the tests; ARGS="tests/domain -k phone" narrows them down
 demo: install ## Deliver N messages through the sandbox and compare the books
 	$(PYTHON) -m demo $(DEMO_FLAGS)
 
-up: ## Start the whole service in containers
-	docker compose up --build
+up: install ## Start the whole service for development, with the sandbox as its providers
+	$(PYTHON) -m demo.up
 
-flower: install ## Watch the workers at http://127.0.0.1:5555
-	$(PYTHON) -m celery --app workers.app flower --address=127.0.0.1 --port=5555
+flower: install ## Watch the deployment of CASCADE_BROKER_URL at http://127.0.0.1:5555
+	$(PYTHON) -m workers.flower
 
 lock: ## Write requirements.lock anew from pyproject.toml; UPGRADE=1 takes newer versions (needs uv)
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \

@@ -68,12 +68,17 @@ _FROM_ENVIRONMENT = SettingsConfigDict(
 )
 
 
-class ProducerSettings(BaseSettings):
-    """What an app needs that only reaches the broker."""
+class BrokerSettings(BaseSettings):
+    """What Flower needs."""
 
     model_config = _FROM_ENVIRONMENT
 
     broker_url: SecretStr
+
+
+class ProducerSettings(BrokerSettings):
+    """What an app needs that only reaches the broker."""
+
     seal_keys: SealKeys
     hash_key: HashKey
 

@@ -25,13 +25,15 @@ from demo.environment import ROOT
 from demo.figures import read_figures
 from demo.progress import watch
 from demo.report import failures, render, to_json
-from demo.stack import Stack
+from demo.stack import WORKERS, Stack
 
 
 # Of the sandbox's delays: an hour becomes the 15 s that VK and OK are given. TTLs stay real.
 SCALE = 15 / 3600
 
 URGENT_AFTER = 3.0  # seconds into the campaign
+KILL_AFTER = 8.0  # seconds into the campaign
+DOWN_SECONDS = {"beat": 30.0}  # 5 s for any other
 
 
 def arguments() -> argparse.Namespace:
@@ -43,6 +45,9 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--messages", type=int, default=1000, metavar="N")
     parser.add_argument("--seed", type=int, default=1, help="of recipients and drawn outcomes")
+    parser.add_argument(
+        "--kill", choices=[*WORKERS, "beat", "gateway"], help="SIGKILL it amid the campaign"
+    )
     parser.add_argument("--keep", action="store_true", help="leave all running at the end")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures there, too")
     return parser.parse_args()
@@ -81,8 +86,10 @@ def run(stack: Stack, given: argparse.Namespace, console: Console) -> int:
     begun = time.monotonic()
     sending = Thread(target=send, args=(given,), daemon=True)
     sending.start()
+    if given.kill:
+        Thread(target=kill, args=(stack, given.kill, console), daemon=True).start()
     ledger = our_ledger()
-    watch(ledger, total=given.messages + 1, pending=stack.pending, console=console)
+    watch(ledger, total=given.messages, pending=stack.pending, console=console)
     seconds = time.monotonic() - begun
     figures = read_figures(ledger, stack.sandbox_ledger, pending=stack.pending(), seconds=seconds)
     console.print(render(figures))
@@ -99,7 +106,8 @@ def send(given: argparse.Namespace) -> None:
     cascade = Cascade.from_env()
     urgent = Timer(URGENT_AFTER, send_urgent, [cascade])
     urgent.start()
-    rows = recipients(ROOT / "examples" / "recipients.csv", count=given.messages, seed=given.seed)
+    path = ROOT / "examples" / "recipients.csv"
+    rows = recipients(path, count=given.messages - 1, seed=given.seed)
     cascade.send_many(rows, text=TEXT, templates=TEMPLATES, priority=Lane.BULK)
     urgent.join()
     cascade.close()
@@ -116,6 +124,16 @@ def send_urgent(cascade: Cascade) -> None:
     )
 
 
+def kill(stack: Stack, name: str, console: Console) -> None:
+    """Kills one process and its children as a crash would, and starts it again later."""
+    Event().wait(KILL_AFTER)
+    stack.kill(name)
+    console.print(f"[red]killed {name}[/]")
+    Event().wait(DOWN_SECONDS.get(name, 5.0))
+    stack.restart(name)
+    console.print(f"[dim]started {name} again[/]")
+
+
 def our_ledger() -> Ledger:
     """Cascade's own books, for reading."""
     settings = load(ClientSettings)
@@ -129,7 +147,7 @@ def our_ledger() -> Ledger:
 def keep(stack: Stack, console: Console) -> None:
     """Leaves all running and says where, until Ctrl-C."""
     environment = stack.running()
-    console.print(f"Flower    {environment.flower_url}  cascade / {environment.flower_password}")
+    console.print(f"Flower    {environment.flower_url}  {environment.flower_login}")
     console.print(f"gateway   {environment.gateway_url}")
     console.print(f"sandbox   {stack.sandbox_url}")
     console.print(f"logs      {stack.directory / 'logs'}")

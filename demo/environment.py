@@ -47,6 +47,10 @@ class Environment:
     def flower_url(self) -> str:
         return f"http://127.0.0.1:{self.flower_port}"
 
+    @property
+    def flower_login(self) -> str:
+        return f"cascade / {self.flower_password}"
+
     def with_sandbox(self, url: str) -> dict[str, str]:
         """All variables, with the providers' addresses at the sandbox."""
         bases = {

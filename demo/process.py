@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from demo.environment import ROOT
+
 
 STOP_SECONDS = 20.0  # for a warm stop; then the process is killed
 
@@ -42,6 +44,7 @@ def start(
         popen = subprocess.Popen(  # noqa: S603  # our own commands
             command,
             env=dict(environ),
+            cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import sys
 import time
 import urllib.error
@@ -98,6 +100,15 @@ class Stack:
         port = str(environment.gateway_port)
         self._start("gateway", sys.executable, "-m", "cascade.gateway", "--port", port)
 
+    def kill(self, name: str) -> None:
+        """SIGKILL to a process and its children, as a crash of its machine would end them."""
+        os.killpg(self.processes[name].popen.pid, signal.SIGKILL)
+
+    def restart(self, name: str) -> None:
+        """Starts a worker, beat or the gateway again."""
+        starts = {"beat": self.start_beat, "gateway": self.start_gateway}
+        starts.get(name, lambda: self.start_worker(name))()
+
     def pending(self) -> int:
         """How many events and webhooks the sandbox still has to come."""
         with urllib.request.urlopen(f"{self.sandbox_url}/pending", timeout=5) as answer:  # noqa: S310  # loopback
@@ -139,14 +150,14 @@ class Stack:
 
     def _start_flower(self) -> None:
         port = str(self.running().flower_port)
-        self._start("flower", *self._celery("flower", "--address=127.0.0.1", f"--port={port}"))
+        self._start("flower", sys.executable, "-m", "workers.flower", "--port", port)
 
     def _await_workers(self) -> None:
         app = producer_app(self.environ["CASCADE_BROKER_URL"])
         expected = {f"{name}@cascade" for name in WORKERS}
 
         def all_answer() -> bool:
-            answers = app.control.ping(timeout=1.0, limit=len(expected))
+            answers = app.control.ping(timeout=1.0, limit=len(expected)) or []
             return expected <= {name for answer in answers for name in answer}
 
         self._await("workers", all_answer)

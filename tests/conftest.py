@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from cascade.services.sync import sync
 from cascade.storage.database import connect
 from cascade.storage.migrate import upgrade
 from cascade.storage.sealing import Keyring
+from tests.services.journey import Journey
 
 
 CONFIG = Path(__file__).parent.parent / "config"
@@ -53,15 +55,27 @@ def broker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def database_url(postgres_url: str) -> Iterator[str]:
     """A migrated database of this test run alone."""
+    with _database(postgres_url) as url:
+        engine = connect(url)
+        upgrade(engine)
+        engine.dispose()
+        yield url
+
+
+@pytest.fixture
+def bare_database_url(postgres_url: str) -> Iterator[str]:
+    """An empty database of one test alone: no schema yet."""
+    with _database(postgres_url) as url:
+        yield url
+
+
+@contextmanager
+def _database(postgres_url: str) -> Iterator[str]:
     server = connect(postgres_url).execution_options(isolation_level="AUTOCOMMIT")
     name = f"cascade_test_{secrets.token_hex(6)}"
     with server.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
-    url = make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
-    engine = connect(url)
-    upgrade(engine)
-    engine.dispose()
-    yield url
+    yield make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
     with server.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     server.dispose()
@@ -120,3 +134,9 @@ def advance_clock(engine: Engine):
             )
 
     return advance
+
+
+@pytest.fixture
+def journey(ledger: Ledger, advance_clock: Callable[[float], None]) -> Journey:
+    """Messages that a test takes through the real services, step by step."""
+    return Journey(ledger, advance_clock)

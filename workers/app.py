@@ -1,20 +1,9 @@
-"""The Celery app of every worker, of beat and of Flower: `celery -A workers.app …`."""
+"""The Celery app of every worker and of beat: `celery --app workers.app …`."""
 
 from __future__ import annotations
 
-from celery import Celery
-
-from config.celery import SETTINGS
-from workers import tasks
+from workers.make_app import make_app
 from workers.runtime import settings
-
-
-def make_app(broker_url: str, **overrides: object) -> Celery:
-    """An app with all tasks; `overrides` are Celery settings."""
-    app = Celery("cascade", broker=broker_url, set_as_current=True)
-    app.conf.update(SETTINGS | overrides)
-    tasks.register(app)
-    return app
 
 
 app = make_app(settings().broker_url.get_secret_value())

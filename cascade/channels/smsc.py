@@ -22,7 +22,6 @@ from cascade.channels.base import (
     HttpResponse,
     Item,
     Pending,
-    PriceUnit,
     Receipt,
     Rejected,
     Result,
@@ -35,6 +34,7 @@ from cascade.channels.base import (
 from cascade.channels.http_status import Results, answer_to_poll, by_status, refused
 from cascade.channels.native import Ref, instant, native_code
 from cascade.channels.strict_json import loads, readable
+from cascade.domain.money import PriceUnit
 from cascade.domain.state import AttemptState, Channel
 
 

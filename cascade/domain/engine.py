@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from cascade.domain.cascade import Attempt, Cascade
 from cascade.domain.policy import Policy, Step
-from cascade.domain.state import UNSENT, AttemptState, MessageState
+from cascade.domain.state import UNSENT, AttemptState, MessageState, may_decide, may_hear
 
 
 RECEIPT_GRACE = dt.timedelta(seconds=2)  # after the TTL, for the receipt that is on its way
@@ -55,7 +55,7 @@ def first_attempt(
 def hear(cascade: Cascade, word: Word, now: dt.datetime) -> Cascade:
     """Joins a provider's word to its attempt; whatever it brings about follows at once."""
     attempt = cascade.attempt(word.attempt_id)
-    if word.state.rank <= attempt.state.rank:
+    if not may_hear(attempt.state, word.state):
         return cascade
     heard = _heard(attempt, word, now)
     success = cascade.step_of(heard).success
@@ -67,11 +67,11 @@ def hear(cascade: Cascade, word: Word, now: dt.datetime) -> Cascade:
 def expire(cascade: Cascade, attempt_id: int, now: dt.datetime) -> Cascade:
     """Ends the attempt's step if its time is over; otherwise changes nothing."""
     attempt = cascade.attempt(attempt_id)
-    if not attempt.is_live or attempt.state is AttemptState.SENDING:
-        return cascade
-    if now < _over_at(attempt):
+    if not attempt.is_live or now < _over_at(attempt):
         return cascade
     if not attempt.is_delivered:
+        if not may_decide(attempt.state, AttemptState.EXPIRED):  # a call is in the air
+            return cascade
         attempt = replace(attempt, state=AttemptState.EXPIRED, error=attempt.error or "expired")
     return _follow(cascade.with_attempt(_ended(attempt, now)), now)
 
@@ -179,7 +179,7 @@ def _over(
     """Ends the message; attempts that are not being sent yet are cancelled with it."""
     attempts = tuple(
         _ended(replace(a, state=AttemptState.CANCELLED), now)
-        if a.is_live and a.state in UNSENT
+        if a.is_live and may_decide(a.state, AttemptState.CANCELLED)
         else a
         for a in cascade.attempts
     )

@@ -1,12 +1,13 @@
 """The states of attempts and messages, and the one table of ways between them.
 
 A provider's word only moves an attempt up `AttemptState`, in the order of its members (the
-lattice). Our own decisions use the ways of `TRANSITIONS`; the only step down is a retry of a call
+lattice). Our own decisions use the ways of `DECISIONS`; the only step down is the retry of a call
 that provably never reached the provider.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -57,6 +58,46 @@ _RANKS = {state: rank for rank, state in enumerate(AttemptState)}
 
 # No call has been made, or the last one provably never reached the provider.
 UNSENT = frozenset({AttemptState.SCHEDULED, AttemptState.QUEUED, AttemptState.RETRY})
+
+# The transition table. What we decide, by the state it starts from:
+DECISIONS: Mapping[AttemptState, frozenset[AttemptState]] = {
+    AttemptState.SCHEDULED: frozenset(
+        {AttemptState.QUEUED, AttemptState.CANCELLED, AttemptState.EXPIRED}
+    ),
+    AttemptState.QUEUED: frozenset(
+        {AttemptState.SENDING, AttemptState.CANCELLED, AttemptState.EXPIRED}
+    ),
+    # The only step down, fenced by try number: the provider provably did not take it.
+    AttemptState.SENDING: frozenset({AttemptState.RETRY, AttemptState.UNKNOWN}),
+    AttemptState.RETRY: frozenset(
+        {AttemptState.QUEUED, AttemptState.CANCELLED, AttemptState.EXPIRED}
+    ),
+    AttemptState.UNKNOWN: frozenset({AttemptState.EXPIRED}),
+    AttemptState.SENT: frozenset({AttemptState.EXPIRED}),
+}
+
+# What a provider says. From any state, and only upwards:
+FACTS = frozenset(
+    {
+        AttemptState.SENT,
+        AttemptState.UNSUPPORTED,
+        AttemptState.REJECTED,
+        AttemptState.EXPIRED,
+        AttemptState.UNDELIVERABLE,
+        AttemptState.DELIVERED,
+        AttemptState.READ,
+    }
+)
+
+
+def may_decide(old: AttemptState, new: AttemptState) -> bool:
+    """Whether we may move an attempt from `old` to `new` by a decision of ours."""
+    return new in DECISIONS.get(old, frozenset())
+
+
+def may_hear(old: AttemptState, new: AttemptState) -> bool:
+    """Whether a provider's word `new` moves an attempt that is in `old`."""
+    return new in FACTS and new.rank > old.rank
 
 
 class MessageState(StrEnum):

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
 from cascade.domain import engine
 from cascade.domain.cascade import Cascade
@@ -19,7 +18,7 @@ from cascade.domain.hint import Hint
 from cascade.services.charge import charge
 from cascade.services.deployment import Ledger
 from cascade.storage import cascades
-from cascade.storage.database import is_transient, now as database_now, transaction
+from cascade.storage.database import is_passing, now as database_now, transaction
 
 
 log = logging.getLogger(__name__)
@@ -94,7 +93,7 @@ def advance_all(
             patience=patience,
         )
     except Exception as error:
-        if isinstance(error, DBAPIError) and is_transient(error):
+        if is_passing(error):
             raise
         if len(events) == 1:
             log.exception("a message cannot be advanced", extra={"messages": list(events)})

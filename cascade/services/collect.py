@@ -10,13 +10,12 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
 from cascade.domain.engine import Word
 from cascade.services.advance import Advanced, Event, advance, hearing
 from cascade.services.deployment import Ledger
 from cascade.storage import inbox
-from cascade.storage.database import is_transient, transaction
+from cascade.storage.database import is_passing, transaction
 
 
 log = logging.getLogger(__name__)
@@ -48,7 +47,7 @@ def _collect_set(ledger: Ledger, total: Counter[str], quota: int) -> int | None:
             ledger.engine, lambda connection: _apply(connection, ledger, quota)
         )
     except Exception as error:
-        if isinstance(error, DBAPIError) and is_transient(error):
+        if is_passing(error):
             raise
         log.exception("a set of receipts failed", extra={"quota": quota})
         if quota == 1:

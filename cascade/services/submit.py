@@ -25,7 +25,7 @@ from cascade.domain.hint import Hint
 from cascade.domain.message import Content, Template, body_for
 from cascade.domain.phone import normalise
 from cascade.domain.policy import Policy
-from cascade.domain.state import Lane
+from cascade.domain.state import Channel, Lane
 from cascade.services.deployment import Ledger
 from cascade.services.sealed import seal_content, seal_recipient
 from cascade.storage.database import now as database_now, transaction
@@ -70,6 +70,7 @@ def check(asked: Submission) -> Checked:
     """Raises InvalidInputError, which names the field, the problem and the cure."""
     content = Content(text=asked.text, variables=asked.variables, templates=asked.templates)
     _check_names(asked)
+    _check_channels(asked)
     _check_content(content)
     if asked.deadline is not None and asked.deadline.tzinfo is None:
         raise InvalidInputError("deadline", "it has no time zone", "give an aware datetime")
@@ -222,6 +223,14 @@ def _check_names(asked: Submission) -> None:
             )
         if value is not None:
             _check_characters(name, value)
+
+
+def _check_channels(asked: Submission) -> None:
+    for name in asked.templates:
+        if name not in tuple(Channel):
+            raise InvalidInputError(
+                f"templates[{name!r}]", "there is no such channel", f"use {', '.join(Channel)}"
+            )
 
 
 def _check_content(content: Content) -> None:

@@ -44,7 +44,7 @@ _CLAIM = text(f"""
             AND a.state = 'queued' AND a.expires_at > clock.now
             AND m.state = 'in_progress'
             AND m.deadline >= clock.now + make_interval(secs => greatest(a.ttl_minimum, 1))
-        ORDER BY a.id LIMIT :room
+        ORDER BY a.id
         FOR NO KEY UPDATE OF a SKIP LOCKED
     )
     UPDATE cascade.attempts a
@@ -63,11 +63,9 @@ _CLAIM = text(f"""
 """)  # noqa: S608  # a constant
 
 
-def claim(
-    connection: Connection, attempt_ids: Iterable[int], *, room: int, lease: float
-) -> list[Claimed]:
-    """Claims at most `room` of these attempts for `lease` seconds; others' rows are passed by."""
-    rows = connection.execute(_CLAIM, {"ids": as_ids(attempt_ids), "room": room, "lease": lease})
+def claim(connection: Connection, attempt_ids: Iterable[int], *, lease: float) -> list[Claimed]:
+    """Claims these attempts for `lease` seconds; those that others hold are passed by."""
+    rows = connection.execute(_CLAIM, {"ids": as_ids(attempt_ids), "lease": lease})
     return [
         Claimed(
             attempt_id=row.id,

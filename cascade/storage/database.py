@@ -23,6 +23,8 @@ T = TypeVar("T")
 # Connection lost, server going down or coming up, serialization failure, deadlock.
 _TRANSIENT = ("08", "57P01", "57P02", "57P03", "40001", "40P01")
 
+_TIMED_OUT = frozenset({"55P03", "57014"})  # waiting for a lock; a statement
+
 # All shared time. A scalar subquery: a bare volatile call would keep an index from being used.
 CLOCK = "(SELECT cascade.clock())"
 
@@ -55,6 +57,15 @@ def is_transient(error: BaseException) -> bool:
     if code is None:  # libpq failed before the server could name a code
         return error.connection_invalidated or isinstance(error, OperationalError)
     return str(code).startswith(_TRANSIENT)
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the database, not the rows, is to blame: trouble that a later run does not meet.
+
+    Besides transient errors these are the lock and statement time-outs.
+    """
+    code = str(getattr(getattr(error, "orig", None), "pgcode", ""))
+    return is_transient(error) or code in _TIMED_OUT
 
 
 def transaction(

@@ -1,4 +1,4 @@
-"""`python -m cascade.storage`: brings the database of CASCADE_DATABASE_URL to the newest schema."""
+"""`python -m cascade.migrate`: brings the database of CASCADE_DATABASE_URL to the newest schema."""
 
 from __future__ import annotations
 

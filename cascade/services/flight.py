@@ -1,0 +1,113 @@
+"""The calls of one task, between claim and result."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from cascade.channels.base import Adapter, HttpRequest, Item, Rejected, Result
+from cascade.channels.exchange import requests_for, results
+from cascade.domain.message import body_for
+from cascade.domain.state import Channel
+from cascade.services.deployment import CALL_DEADLINE, LEASE, Deployment
+from cascade.services.sealed import open_content, open_recipient
+from cascade.storage.claim import Claimed
+
+
+class Flight:
+    """Claimed attempts on their way to providers; each comes back with one result."""
+
+    def __init__(self, deployment: Deployment, clock: Callable[[], float]) -> None:
+        self._deployment = deployment
+        self._clock = clock
+        self._claimed: dict[int, Claimed] = {}  # without a result yet, by attempt id
+        self._ready: deque[tuple[HttpRequest[Item], float]] = deque()  # with its latest start
+        self._refused: list[tuple[Claimed, Result]] = []  # without a call
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every attempt has come back."""
+        return not self._claimed
+
+    def room(self, channel: Channel) -> int:
+        """How many attempts the free slots can carry.
+
+        None while fewer than half of the slots are free: claims should come in sets.
+        """
+        transport = self._deployment.transport
+        if self._ready or transport.room < transport.flight / 2:
+            return 0
+        adapters = self._deployment.adapters.values()
+        bulk = min((a.capabilities.bulk for a in adapters if a.channel == channel), default=1)
+        return transport.room * bulk
+
+    def launch(self, claimed: Sequence[Claimed]) -> None:
+        """Calls the providers of freshly claimed attempts, as far as there is room at once."""
+        start_by = self._clock() + LEASE - CALL_DEADLINE
+        self._claimed |= {one.attempt_id: one for one in claimed}
+        for account in sorted({one.account for one in claimed}):
+            ours = [one for one in claimed if one.account == account]
+            self._ready.extend((request, start_by) for request in self._requests(account, ours))
+        self._submit()
+
+    def land(self, wait: float) -> list[tuple[Claimed, Result]]:
+        """Attempts with their results, as they come; waits `wait` seconds for the first one."""
+        landed, self._refused = self._refused, []
+        if not landed:
+            for exchange in self._deployment.transport.collect(wait):
+                adapter = self._deployment.adapters[self._account(exchange.request)]
+                landed += [
+                    (self._claimed[item.attempt_id], result)
+                    for item, result in results(adapter, exchange)
+                ]
+        for one, _ in landed:
+            del self._claimed[one.attempt_id]
+        self._submit()
+        return landed
+
+    def ground(self) -> None:
+        """After a fault: waits out the calls in the air. Their leases break into `unknown`."""
+        self._ready.clear()
+        while self._deployment.transport.in_flight:
+            self._deployment.transport.collect(CALL_DEADLINE)
+
+    def _submit(self) -> None:
+        while self._ready and self._deployment.transport.room > 0:
+            request, start_by = self._ready.popleft()
+            self._deployment.transport.submit(request, start_by=start_by)
+
+    def _account(self, request: HttpRequest[Item]) -> str:
+        return self._claimed[request.items[0].attempt_id].account
+
+    def _requests(self, account: str, claimed: Sequence[Claimed]) -> list[HttpRequest[Item]]:
+        adapter = self._deployment.adapters.get(account)
+        if adapter is None:
+            self._refused += [(one, Rejected("unconfigured account")) for one in claimed]
+            return []
+        items = []
+        for one in claimed:
+            try:
+                items.append(self._item(adapter, one))
+            except Exception as error:  # noqa: BLE001  # one bad row must not stop its neighbours
+                self._refused.append((one, Rejected(f"unreadable:{type(error).__name__}")))
+        requests, refused = requests_for(adapter, items)
+        self._refused += [(self._claimed[one], result) for one, result in refused.items()]
+        return requests
+
+    def _item(self, adapter: Adapter, one: Claimed) -> Item:
+        keyring = self._deployment.ledger.keyring
+        content = open_content(keyring, one.message_id, one.content)
+        return Item(
+            attempt_id=one.attempt_id,
+            client_ref=one.client_ref,
+            phone=open_recipient(keyring, one.message_id, one.recipient),
+            body=body_for(content, adapter.channel),
+            ttl=_ttl(adapter, one),
+        )
+
+
+def _ttl(adapter: Adapter, one: Claimed) -> int:
+    """The remaining seconds in the provider's own unit, rounded down, within its range."""
+    able = adapter.capabilities
+    whole = int(one.seconds_left) // able.ttl_step * able.ttl_step
+    return min(max(whole, able.ttl_minimum, 1), able.ttl_maximum)

@@ -1,0 +1,339 @@
+"""The report at the end of a run: for people, as JSON, and as the reasons why it failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from cascade.domain.books import Books, Entry, Line
+from cascade.domain.money import Amount
+from cascade.domain.phone import masked
+from cascade.domain.state import AttemptState
+from demo.figures import AccountBooks, ChannelFigures, Figures, Sum
+
+
+WIDTH = 96
+SHOWN = 5  # lines of each kind of imbalance
+_MINUTE = 60.0
+_SIGNS = {"RUB": "₽"}
+
+Cell = Callable[[ChannelFigures], str]
+
+
+def render(figures: Figures) -> RenderableType:
+    """The whole report, for a console of 100 columns."""
+    return Group(
+        _panel("Channels", _channels(figures)),
+        _panel("In all", _in_all(figures)),
+        _panel("The two books", _books(figures)),
+    )
+
+
+def to_json(figures: Figures) -> dict[str, Any]:
+    """The same figures; money as decimal strings, times in seconds.
+
+    In `channels.<name>` the outcomes are the attempts' states and add up to `attempts`.
+    """
+    both = figures.in_all
+    return {
+        "accepted": figures.accepted,
+        "final": figures.final,
+        **{state.value: count for state, count in figures.messages.items()},
+        "seconds": round(figures.seconds, 3),
+        "cost_charged": _exact(both.charged.amount),
+        "cost_sandbox": _exact(both.billed.amount),
+        "cost_unattributable": _exact(both.unattributable.amount),
+        "cost_sms_for_accepted": _exact(figures.sms_for_all.accepted),
+        "cost_sms_for_delivered": _exact(figures.sms_for_all.delivered),
+        "cost_overlap": _exact(figures.overlap_cost),
+        "charges": both.charged.count,
+        "billed": both.billed.count,
+        "unattributable": both.unattributable.count,
+        "unheard": both.unheard.count,
+        "duplicates": both.duplicates.count,
+        "unpaired_lines": len(figures.books.unpaired_lines),
+        "unpaired_charges": len(figures.books.unpaired_entries),
+        "differing": len(figures.books.differing),
+        "balanced": figures.books.is_balanced,
+        "sandbox_pending": figures.pending,
+        "live_attempts": figures.waiting.attempts,
+        "retried": figures.incidents.retried,
+        "ambiguous": figures.incidents.ambiguous,
+        "late": figures.incidents.late,
+        "overlapping": figures.incidents.overlapping,
+        "unrated": figures.incidents.unrated,
+        "orphans_waiting": figures.orphans.waiting,
+        "orphans_set_aside": figures.orphans.set_aside,
+        "refusals": dict(figures.refusals),
+        "median_seconds": _medians(figures),
+        "channels": {one.channel.value: _channel(one) for one in figures.channels},
+    }
+
+
+def failures(figures: Figures) -> list[str]:
+    """Why the run failed, a sentence each with phones masked; empty if all is well."""
+    return [*_unfinished(figures), *_imbalances(figures.books)]
+
+
+def _channel(one: ChannelFigures) -> dict[str, int | str]:
+    outcomes = {state.value: one.outcomes.get(state, 0) for state in AttemptState}
+    return {"attempts": one.attempts, **outcomes, "cost": _exact(one.cost)}
+
+
+def _medians(figures: Figures) -> dict[str, float]:
+    medians = {
+        one.channel.value: round(one.medians.since_accepted, 3)
+        for one in figures.channels
+        if one.medians is not None
+    }
+    if figures.median_to_reach is not None:
+        medians["first_delivery"] = round(figures.median_to_reach, 3)
+    return medians
+
+
+def _unfinished(figures: Figures) -> Iterator[str]:
+    if figures.final < figures.accepted:
+        yield f"{figures.accepted - figures.final} messages are not final"
+    if figures.waiting.attempts:
+        yield f"{figures.waiting.attempts} attempts are still live"
+    if figures.waiting.receipts:
+        yield f"{figures.waiting.receipts} receipts are not applied"
+    if figures.pending:
+        yield f"the sandbox has {figures.pending} events or webhooks pending"
+
+
+def _imbalances(books: Books) -> Iterator[str]:
+    differing = [
+        f"{_line(pair.line)}, charged {_money(pair.ours.amount)}" for pair in books.differing
+    ]
+    unheard = [_line(pair.line) for pair in books.unheard]
+    kinds: tuple[tuple[Sequence[str], str], ...] = (
+        (differing, "amounts differ"),
+        (unheard, "lines of ours were never told of, and not charged"),
+        ([_line(one) for one in books.duplicates], "lines bill an attempt a second time"),
+        ([_line(one) for one in books.unpaired_lines], "lines pair with nothing of ours"),
+        ([_entry(one) for one in books.unpaired_entries], "charges pair with no line"),
+    )
+    for found, what in kinds:
+        if found:
+            more = " …" if len(found) > SHOWN else ""
+            yield f"{len(found)} {what}: {'; '.join(found[:SHOWN])}{more}"
+
+
+def _line(line: Line) -> str:
+    accepted = f"accepted {line.accepted_at:%H:%M:%S}"
+    return f"{line.account} {masked(line.recipient)} {accepted}, billed {_money(line.amount)}"
+
+
+def _entry(entry: Entry) -> str:
+    whom = f"{entry.account} {masked(entry.recipient)}"
+    return f"{whom} attempt {entry.attempt_id}, charged {_money(entry.amount)}"
+
+
+def _panel(title: str, content: RenderableType) -> Panel:
+    return Panel(content, title=title, title_align="left", box=box.ROUNDED, width=WIDTH)
+
+
+def _channels(figures: Figures) -> Table:
+    table = Table(box=None, padding=(0, 1), expand=True)
+    table.add_column("")
+    for one in figures.channels:
+        table.add_column(one.channel.value, justify="right", min_width=9)
+    for label, cell, style in _rows(figures):
+        cells = [Text(cell(one)) for one in figures.channels]
+        table.add_row(Text(label), *cells, style=style)
+    return table
+
+
+def _rows(figures: Figures) -> Iterator[tuple[str, Cell, str]]:
+    yield "attempts", lambda one: _count(one.attempts), "bold"
+    for state in reversed(AttemptState):
+        if any(one.outcomes.get(state) for one in figures.channels):
+            yield f"  {_OUTCOMES.get(state, state.value)}", _outcome_of(state), ""
+    yield "reached", lambda one: _share(one.delivered, one.attempts), "green"
+    yield "median from acceptance", _since_accepted, ""
+    yield "median from the call", _since_called, ""
+    yield "cost", lambda one: _roubles(one.cost), "bold"
+
+
+_OUTCOMES = {AttemptState.UNSUPPORTED: "not a user", AttemptState.DELIVERED: "delivered, not read"}
+
+
+def _outcome_of(state: AttemptState) -> Cell:
+    return lambda one: _count(one.outcomes.get(state, 0))
+
+
+def _since_accepted(one: ChannelFigures) -> str:
+    return _duration(one.medians.since_accepted) if one.medians else "–"
+
+
+def _since_called(one: ChannelFigures) -> str:
+    return _duration(one.medians.since_called) if one.medians else "–"
+
+
+def _in_all(figures: Figures) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column()
+    for label, value in _sentences(figures):
+        table.add_row(label, Text(value))
+    return table
+
+
+def _sentences(figures: Figures) -> Iterator[tuple[str, str]]:
+    yield "messages", _messages(figures)
+    yield "reach", _reach(figures)
+    yield "cost", _cost(figures)
+    yield "against SMS", _savings(figures)
+    yield "repaired", _repaired(figures)
+    yield "overlap", _overlap(figures)
+    if figures.refusals:
+        refusals = (f"{name} {_count(count)}" for name, count in figures.refusals.items())
+        yield "refused calls", ", ".join(refusals)
+
+
+def _messages(figures: Figures) -> str:
+    return (
+        f"{_count(figures.accepted)} accepted, {_count(figures.delivered)} delivered, "
+        f"{_count(figures.undelivered)} undelivered, in {_duration(figures.seconds)}"
+    )
+
+
+def _reach(figures: Figures) -> str:
+    if figures.median_to_reach is None:
+        return "nobody"
+    half = _duration(figures.median_to_reach)
+    share = _share(figures.delivered, figures.accepted)
+    return f"{share}, half of them within {half} of acceptance"
+
+
+def _cost(figures: Figures) -> str:
+    cost = figures.in_all.charged.amount
+    if not figures.delivered:
+        return _roubles(cost)
+    each = (cost / figures.delivered).quantize(Decimal("0.001"))
+    return f"{_roubles(cost)}, {_roubles(each)} per delivered message"
+
+
+def _savings(figures: Figures) -> str:
+    """The assumption stands beside the number: SMS is charged for delivered ones only, too."""
+    cost, sms = figures.in_all.charged.amount, figures.sms_for_all
+    if not sms.accepted:
+        return "no rates for SMS to compare with"
+    said = (
+        f"{_saved(cost, sms.accepted)} saved: {_roubles(cost)} instead of "
+        f"{_roubles(sms.accepted)}, if SMS had reached all {_count(figures.accepted)};\n"
+        f"{_saved(cost, sms.delivered)} against {_roubles(sms.delivered)} "
+        f"for the {_count(figures.delivered)} that were reached"
+    )
+    return f"{said}\n({sms.unpriced} have no rate for SMS)" if sms.unpriced else said
+
+
+def _repaired(figures: Figures) -> str:
+    seen, orphans = figures.incidents, figures.orphans
+    return (
+        f"{_count(seen.retried)} attempts called again, {_count(seen.ambiguous)} ambiguous calls, "
+        f"{_count(orphans.waiting + orphans.set_aside)} receipts of unknown attempts"
+    )
+
+
+def _overlap(figures: Figures) -> str:
+    seen = figures.incidents
+    return (
+        f"{_count(seen.overlapping)} messages delivered more than once, which cost "
+        f"{_roubles(figures.overlap_cost)} more; {_count(seen.late)} late deliveries"
+    )
+
+
+def _books(figures: Figures) -> RenderableType:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), expand=True, show_footer=True)
+    in_all, extras = figures.in_all, _extras(figures.in_all)
+    table.add_column("account", footer=in_all.account)
+    table.add_column("Cascade charged", footer=_both(in_all.charged), justify="right")
+    for name, extra in extras:
+        table.add_column(f"+ {name}", footer=_both(extra(in_all)), justify="right")
+    table.add_column("the sandbox bills", footer=_both(in_all.billed), justify="right")
+    table.add_column("difference", footer=_difference(in_all), justify="right")
+    for one in figures.accounts:
+        middle = [_both(extra(one)) for _, extra in extras]
+        table.add_row(
+            one.account, _both(one.charged), *middle, _both(one.billed), _difference(one)
+        )
+    return Group(table, _verdict(figures.books))
+
+
+def _extras(in_all: AccountBooks) -> list[tuple[str, Callable[[AccountBooks], Sum]]]:
+    """What lies between the two books; unattributable always, the rest where it occurs."""
+    extras: list[tuple[str, Callable[[AccountBooks], Sum]]] = [
+        ("unattributable", lambda one: one.unattributable)
+    ]
+    if in_all.unheard.count:
+        extras.append(("unheard", lambda one: one.unheard))
+    if in_all.duplicates.count:
+        extras.append(("duplicates", lambda one: one.duplicates))
+    return extras
+
+
+def _difference(one: AccountBooks) -> str:
+    return _roubles(one.billed.amount - one.explained.amount)
+
+
+def _verdict(books: Books) -> Text:
+    if books.is_balanced:
+        return Text(
+            f"They agree to the kopeck, line by line: {_count(len(books.matched))} charges each "
+            f"have their line, {_count(len(books.unattributable))} lines their ambiguous call.",
+            style="green",
+        )
+    return Text("They do not agree; the reasons stand below.", style="bold red")
+
+
+def _both(sum_: Sum) -> str:
+    return f"{_count(sum_.count)}  {_roubles(sum_.amount)}"
+
+
+def _count(number: int) -> str:
+    return f"{number:,}".replace(",", "\N{NO-BREAK SPACE}")
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.0%}" if whole else "–"
+
+
+def _saved(cost: Decimal, instead_of: Decimal) -> str:
+    return f"{1 - cost / instead_of:.1%}" if instead_of else "nothing"
+
+
+def _money(amount: Amount | None) -> str:
+    if amount is None:
+        return "no amount"
+    return f"{_exact(amount.value)} {_SIGNS.get(amount.currency, amount.currency)}"
+
+
+def _roubles(amount: Decimal) -> str:
+    grouped = f"{_fixed(amount):,f}".replace(",", "\N{NO-BREAK SPACE}")
+    return f"{grouped}\N{NO-BREAK SPACE}₽"
+
+
+def _exact(amount: Decimal) -> str:
+    return f"{_fixed(amount):f}"
+
+
+def _fixed(amount: Decimal) -> Decimal:
+    """All the places that it has, and two at least."""
+    short = amount.quantize(Decimal("0.01"))
+    return short if short == amount else amount.normalize()
+
+
+def _duration(seconds: float) -> str:
+    if seconds < _MINUTE:
+        return f"{seconds:.1f}\N{NO-BREAK SPACE}s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}\N{NO-BREAK SPACE}min {rest}\N{NO-BREAK SPACE}s"

@@ -1,0 +1,199 @@
+"""One message in memory: the engine, and the steps that storage takes on the rows around it.
+
+`claim`, `accept`, `lose`, `refuse` and `tick` do to states and times what the statements of
+`cascade.storage.claim`, `settle` and `sweep` do.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from cascade.domain import engine
+from cascade.domain.cascade import Attempt, Cascade
+from cascade.domain.engine import RECEIPT_GRACE, Word
+from cascade.domain.policy import Policy
+from cascade.domain.state import UNSENT, AttemptState, MessageState
+from tests.domain.building import NOW, a_cascade, a_policy, later
+from tests.domain.laws import check_change, check_message
+
+
+CALL_DEADLINE = dt.timedelta(seconds=4)
+LEASE = CALL_DEADLINE + dt.timedelta(seconds=5)
+
+_WAITING = frozenset({AttemptState.UNKNOWN, AttemptState.SENT, AttemptState.DELIVERED})
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A claimed attempt at its provider: the fence, and the seconds it was given (0 for none)."""
+
+    attempt_id: int
+    tries: int
+    ttl: int
+
+
+class OneMessage:
+    """Attempts are named by their id, which is the number of their step, from 1."""
+
+    def __init__(
+        self, policy: Policy | None = None, *, deadline: float = 3600, send_in: float | None = None
+    ) -> None:
+        """`deadline` and `send_in` in seconds from now."""
+        self.now = NOW
+        self._tries: Counter[int] = Counter()
+        self._hints: Counter[int] = Counter()
+        self._leases: dict[int, dt.datetime] = {}
+        policy = policy or a_policy()
+        first = engine.first_attempt(
+            policy,
+            deadline=later(deadline),
+            send_at=None if send_in is None else later(send_in),
+            now=NOW,
+        )
+        self.cascade = a_cascade(replace(first, id=1), policy=policy, deadline=later(deadline))
+        check_message(self.cascade)
+
+    @property
+    def state(self) -> MessageState:
+        return self.cascade.state
+
+    @property
+    def states(self) -> list[str]:
+        """Of the attempts, in the order of the steps."""
+        return [attempt.state.value for attempt in self.cascade.attempts]
+
+    def attempt(self, attempt_id: int) -> Attempt:
+        return self.cascade.attempt(attempt_id)
+
+    def wait(self, seconds: float) -> None:
+        self.now += dt.timedelta(seconds=seconds)
+
+    def hear(self, attempt_id: int, state: AttemptState, code: str | None = None) -> None:
+        word = Word(attempt_id=attempt_id, state=state, code=code)
+        self.happen(lambda cascade, now: engine.hear(cascade, word, now))
+
+    def expire(self, attempt_id: int) -> None:
+        self.happen(lambda cascade, now: engine.expire(cascade, attempt_id, now))
+
+    def cancel(self) -> None:
+        self.happen(engine.cancel)
+
+    def happen(self, *events: Callable[[Cascade, dt.datetime], Cascade]) -> None:
+        """Events in one transaction: what one opens has no id yet when the next one comes."""
+        for event in events:
+            self._put(event(self.cascade, self.now))
+        attempts = tuple(replace(a, id=a.step + 1) for a in self.cascade.attempts)
+        self.cascade = replace(self.cascade, attempts=attempts)
+
+    def claim(self, attempt_id: int) -> Call | None:
+        attempt = self.attempt(attempt_id)
+        step = self.cascade.step_of(attempt)
+        shortest = dt.timedelta(seconds=max(step.ttl_minimum, 1))
+        may_be_sent = (
+            self.state is MessageState.IN_PROGRESS
+            and attempt.state is AttemptState.QUEUED
+            and attempt.expires_at > self.now
+            and self.cascade.deadline >= self.now + shortest
+        )
+        if not may_be_sent:
+            return None
+        expires_at = attempt.expires_at
+        if attempt.started_at is None:
+            ttl_end = self.now + dt.timedelta(seconds=step.ttl)
+            expires_at = min(ttl_end, self.cascade.deadline)
+        self._tries[attempt_id] += 1
+        self._hints[attempt_id] = 0
+        self._leases[attempt_id] = self.now + LEASE
+        self._change(
+            attempt_id,
+            state=AttemptState.SENDING,
+            started_at=attempt.started_at or self.now,
+            expires_at=expires_at,
+            due_at=self.now + LEASE,
+        )
+        left = int((expires_at - self.now).total_seconds())
+        ttl = max(left, step.ttl_minimum) if step.ttl_minimum else 0
+        return Call(attempt_id, self._tries[attempt_id], ttl)
+
+    def accept(self, call: Call) -> None:
+        """The provider took it: a fact, whoever brings it."""
+        attempt = self.attempt(call.attempt_id)
+        self._answered(call, max(attempt.state, AttemptState.SENT, key=lambda state: state.rank))
+
+    def lose(self, call: Call) -> None:
+        """Nobody knows whether the provider took it."""
+        attempt = self.attempt(call.attempt_id)
+        is_called = attempt.state.rank >= AttemptState.SENDING.rank
+        if self._tries[call.attempt_id] == call.tries and is_called:
+            state = max(attempt.state, AttemptState.UNKNOWN, key=lambda state: state.rank)
+            self._answered(call, state)
+
+    def refuse(self, call: Call, *, pause: float = 1) -> None:
+        """The provider provably did not take it: to be tried again after `pause` seconds."""
+        attempt = self.attempt(call.attempt_id)
+        is_its_call = self._tries[call.attempt_id] == call.tries
+        if is_its_call and attempt.is_live and attempt.state is AttemptState.SENDING:
+            again_at = min(self.now + dt.timedelta(seconds=pause), attempt.expires_at)
+            self._change(call.attempt_id, state=AttemptState.RETRY, due_at=again_at)
+
+    def tick(self) -> None:
+        """Hints again, retries, broken leases, expiries."""
+        for attempt in self._due():
+            attempt_id = attempt.step + 1
+            if attempt.state in UNSENT and attempt.expires_at > self.now:
+                self._requeue(attempt_id)
+            elif attempt.state is AttemptState.SENDING and self._leases[attempt_id] <= self.now:
+                self._break_lease(attempt_id)
+        for attempt in self._due():
+            if attempt.state in UNSENT | _WAITING:
+                self.expire(attempt.step + 1)
+
+    def tick_until_all_is_over(self) -> None:
+        """Nobody claims, answers or says anything any more."""
+        for _ in range(200):
+            due = [a.due_at for a in self.cascade.attempts if a.due_at is not None]
+            if not due:
+                return
+            self.now = max(self.now, *due)
+            self.tick()
+        raise AssertionError("something stays live for ever")
+
+    def _due(self) -> Iterator[Attempt]:
+        for attempt in self.cascade.attempts:
+            if attempt.due_at is not None and attempt.due_at <= self.now:
+                yield attempt
+
+    def _requeue(self, attempt_id: int) -> None:
+        attempt = self.attempt(attempt_id)
+        patience = dt.timedelta(seconds=min(300, 2 * 2 ** min(self._hints[attempt_id], 10)))
+        self._hints[attempt_id] += 1
+        due_at = min(attempt.expires_at, self.now + patience)
+        self._change(attempt_id, state=AttemptState.QUEUED, due_at=due_at)
+
+    def _break_lease(self, attempt_id: int) -> None:
+        until = self.attempt(attempt_id).expires_at + CALL_DEADLINE
+        self._change(
+            attempt_id,
+            state=AttemptState.UNKNOWN,
+            expires_at=until,
+            due_at=until + RECEIPT_GRACE,
+        )
+
+    def _answered(self, call: Call, state: AttemptState) -> None:
+        attempt = self.attempt(call.attempt_id)
+        until = max(attempt.expires_at, self.now + dt.timedelta(seconds=call.ttl))
+        due_at = until + RECEIPT_GRACE if attempt.is_live else None
+        self._change(call.attempt_id, state=state, expires_at=until, due_at=due_at)
+
+    def _change(self, attempt_id: int, **fields: object) -> None:
+        changed = replace(self.attempt(attempt_id), **fields)  # type: ignore[arg-type]  # its own
+        self._put(self.cascade.with_attempt(changed))
+
+    def _put(self, after: Cascade) -> None:
+        check_message(after)
+        check_change(self.cascade, after, self.now)
+        self.cascade = after

@@ -1,0 +1,162 @@
+"""A whole cascade, walked through at random: every step of the engine and of storage, in any order."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from functools import partial
+
+from hypothesis import settings, strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from cascade.domain import engine
+from cascade.domain.engine import RECEIPT_GRACE, Word
+from cascade.domain.policy import Policy, Step
+from cascade.domain.state import (
+    FACTS,
+    UNSENT,
+    AttemptState,
+    Channel,
+    MessageState,
+    Success,
+)
+from tests.domain.building import a_policy, a_step
+from tests.domain.one_message import Call, OneMessage
+
+
+places = st.integers(0, 4)
+facts = st.sampled_from(sorted(FACTS, key=lambda state: state.rank))
+
+
+@st.composite
+def steps(draw: st.DrawFn, channel: Channel) -> Step:
+    ttl_minimum = draw(st.sampled_from([0, 15, 30]))
+    return a_step(
+        channel,
+        ttl=draw(st.sampled_from([30, 60])),
+        ttl_minimum=ttl_minimum,
+        success=draw(st.sampled_from(Success)),
+        max_wait=draw(st.sampled_from([None, 5, 20])),
+    )
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> Policy:
+    channels = draw(st.lists(st.sampled_from(Channel), min_size=1, max_size=4, unique=True))
+    return a_policy(*[draw(steps(channel)) for channel in channels])
+
+
+class AMessageOnItsWay(RuleBasedStateMachine):
+    """`OneMessage` checks the laws after every change; here they are provoked."""
+
+    @initialize(
+        policy=policies(),
+        deadline=st.sampled_from([10, 40, 100, 600]),
+        send_in=st.sampled_from([None, 5]),
+    )
+    def is_sent(self, policy: Policy, deadline: float, send_in: float | None) -> None:
+        self.message = OneMessage(policy, deadline=deadline, send_in=send_in)
+        self.calls: list[Call] = []
+        self.heard: dict[int, AttemptState] = {}
+
+    @rule(seconds=st.sampled_from([0.001, 1, 2, 5, 15, 32, 62, 300]))
+    def time_passes(self, seconds: float) -> None:
+        self.message.wait(seconds)
+
+    @rule(seconds=st.sampled_from([-0.001, 0.0]))
+    def the_next_due_time_comes(self, seconds: float) -> None:
+        due = self.message.cascade.current.due_at
+        if due is not None:
+            self.message.now = max(self.message.now, due + dt.timedelta(seconds=seconds))
+
+    @rule(hours=st.sampled_from([71, 73]))
+    @precondition(lambda self: self.message.state is not MessageState.IN_PROGRESS)
+    def days_pass(self, hours: float) -> None:
+        self.message.wait(hours * 3600)
+
+    @rule()
+    def the_current_attempt_is_claimed(self) -> None:
+        call = self.message.claim(len(self.message.cascade.attempts))
+        if call is not None:
+            assert self.message.state is MessageState.IN_PROGRESS
+            self.calls.append(call)
+
+    @rule(place=places)
+    @precondition(lambda self: self.calls)
+    def a_call_is_accepted(self, place: int) -> None:
+        call = self._call(place)
+        self.message.accept(call)
+        self._note(call.attempt_id, AttemptState.SENT)
+
+    @rule(place=places)
+    @precondition(lambda self: self.calls)
+    def a_call_is_lost(self, place: int) -> None:
+        self.message.lose(self._call(place))
+
+    @rule(place=places)
+    @precondition(lambda self: self.calls)
+    def a_call_is_refused(self, place: int) -> None:
+        self.message.refuse(self._call(place))
+
+    @rule(place=places, state=facts)
+    def a_provider_speaks(self, place: int, state: AttemptState) -> None:
+        attempt_id = self._attempt(place)
+        self.message.hear(attempt_id, state)
+        self._note(attempt_id, state)
+
+    @rule(said=st.lists(st.tuples(places, facts), min_size=2, max_size=4))
+    def many_receipts_are_applied_at_once(self, said: list[tuple[int, AttemptState]]) -> None:
+        words = [Word(attempt_id=self._attempt(place), state=state) for place, state in said]
+        self.message.happen(*[partial(_hear, word=word) for word in words])
+        for word in words:
+            self._note(word.attempt_id, word.state)
+
+    @rule(place=places)
+    def an_expiry_is_asked_for(self, place: int) -> None:
+        attempt_id = self._attempt(place)
+        before = self.message.attempt(attempt_id)
+        self.message.expire(attempt_id)
+        if self.message.attempt(attempt_id) != before:
+            grace = dt.timedelta(0) if before.state in UNSENT else RECEIPT_GRACE
+            assert before.state is not AttemptState.SENDING
+            assert self.message.now >= before.expires_at + grace
+
+    @rule()
+    def a_tick_comes(self) -> None:
+        self.message.tick()
+
+    @rule()
+    def the_caller_cancels(self) -> None:
+        was_in_progress = self.message.state is MessageState.IN_PROGRESS
+        self.message.cancel()
+        assert (self.message.state is MessageState.CANCELLED) or not was_in_progress
+
+    def teardown(self) -> None:
+        """With nothing but ticks left, every attempt and the message come to their ends."""
+        if not hasattr(self, "message"):
+            return
+        self.message.tick_until_all_is_over()
+        assert self.message.state is not MessageState.IN_PROGRESS
+        assert not any(attempt.is_live for attempt in self.message.cascade.attempts)
+
+    def _attempt(self, place: int) -> int:
+        return place % len(self.message.cascade.attempts) + 1
+
+    def _call(self, place: int) -> Call:
+        """Answers may come twice, late, or after the answer of a later call."""
+        return self.calls[place % len(self.calls)]
+
+    def _note(self, attempt_id: int, state: AttemptState) -> None:
+        """No fact is ever forgotten, whatever comes after it."""
+        known = self.heard.get(attempt_id, state)
+        self.heard[attempt_id] = max(known, state, key=lambda one: one.rank)
+        for one, highest in self.heard.items():
+            assert self.message.attempt(one).state.rank >= highest.rank
+
+
+def _hear(cascade: engine.Cascade, now: dt.datetime, *, word: Word) -> engine.Cascade:
+    return engine.hear(cascade, word, now)
+
+
+TestAMessageOnItsWay = AMessageOnItsWay.TestCase
+TestAMessageOnItsWay.settings = settings(deadline=None, max_examples=3000, stateful_step_count=50)
