@@ -61,7 +61,13 @@ def main() -> int:
     parent = ROOT / ".cascade"
     parent.mkdir(exist_ok=True)
     directory = Path(tempfile.mkdtemp(prefix="demo-", dir=parent))
-    stack = Stack(directory, given.seed, SCALE)
+    stack = Stack(
+        directory,
+        given.seed,
+        SCALE,
+        database_url=os.environ.get("CASCADE_DATABASE_URL"),
+        broker_url=os.environ.get("CASCADE_BROKER_URL"),
+    )
     status = 1
     try:
         stack.start(lambda what: console.print(f"[dim]starting {what}[/]"))
@@ -89,7 +95,13 @@ def run(stack: Stack, given: argparse.Namespace, console: Console) -> int:
     if given.kill:
         Thread(target=kill, args=(stack, given.kill, console), daemon=True).start()
     ledger = our_ledger()
-    watch(ledger, total=given.messages, pending=stack.pending, console=console)
+    watch(
+        ledger,
+        total=given.messages,
+        pending=stack.pending,
+        console=console,
+        check=stack.check,
+    )
     seconds = time.monotonic() - begun
     figures = read_figures(ledger, stack.sandbox_ledger, pending=stack.pending(), seconds=seconds)
     console.print(render(figures))

@@ -47,8 +47,8 @@ class Sum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountBooks:
-    """The two books of one account: `charged` is ours, `billed` is the provider's, and the rest is
-    what lies between them.
+    """The two books of one account: `charged` is ours, `billed` is the provider's, and the rest are
+    parts of `billed` that were not charged.
     """
 
     account: str
@@ -59,9 +59,9 @@ class AccountBooks:
     billed: Sum
 
     @property
-    def explained(self) -> Sum:
-        """What the provider should have billed, by our books."""
-        return self.charged + self.unattributable + self.unheard + self.duplicates
+    def difference(self) -> Decimal:
+        """What the provider bills beyond what was charged and what can never be attributed."""
+        return self.billed.amount - self.charged.amount - self.unattributable.amount
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

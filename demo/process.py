@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import current_thread, main_thread
 
 from demo.environment import ROOT
 
@@ -51,6 +53,27 @@ def start(
             start_new_session=True,
         )
     return Process(name, popen, log)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[list[int]]:
+    """Holds Ctrl-C and SIGTERM back while the block runs; gives the list of those that came.
+
+    Only the main thread is ever interrupted: in another one this does nothing.
+    """
+    came: list[int] = []
+    if current_thread() is not main_thread():
+        yield came
+        return
+    handlers = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield came
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def stop(processes: Sequence[Process]) -> None:

@@ -16,7 +16,7 @@ from cascade.domain.books import Books, Entry, Line
 from cascade.domain.money import Amount
 from cascade.domain.phone import masked
 from cascade.domain.state import AttemptState
-from demo.figures import AccountBooks, ChannelFigures, Figures, Sum
+from demo.figures import ChannelFigures, Figures, Sum
 
 
 WIDTH = 96
@@ -99,14 +99,16 @@ def _medians(figures: Figures) -> dict[str, float]:
 
 
 def _unfinished(figures: Figures) -> Iterator[str]:
+    if not figures.accepted:
+        yield "no message was accepted"
     if figures.final < figures.accepted:
-        yield f"{figures.accepted - figures.final} messages are not final"
+        yield f"messages that are not final: {figures.accepted - figures.final}"
     if figures.waiting.attempts:
-        yield f"{figures.waiting.attempts} attempts are still live"
+        yield f"attempts that are still live: {figures.waiting.attempts}"
     if figures.waiting.receipts:
-        yield f"{figures.waiting.receipts} receipts are not applied"
+        yield f"receipts that are not applied: {figures.waiting.receipts}"
     if figures.pending:
-        yield f"the sandbox has {figures.pending} events or webhooks pending"
+        yield f"events and webhooks pending in the sandbox: {figures.pending}"
 
 
 def _imbalances(books: Books) -> Iterator[str]:
@@ -115,16 +117,16 @@ def _imbalances(books: Books) -> Iterator[str]:
     ]
     unheard = [_line(pair.line) for pair in books.unheard]
     kinds: tuple[tuple[Sequence[str], str], ...] = (
-        (differing, "amounts differ"),
-        (unheard, "lines of ours were never told of, and not charged"),
-        ([_line(one) for one in books.duplicates], "lines bill an attempt a second time"),
-        ([_line(one) for one in books.unpaired_lines], "lines pair with nothing of ours"),
-        ([_entry(one) for one in books.unpaired_entries], "charges pair with no line"),
+        (differing, "charges that differ from their lines"),
+        (unheard, "lines that no receipt told of, not charged"),
+        ([_line(one) for one in books.duplicates], "lines that bill an attempt again"),
+        ([_line(one) for one in books.unpaired_lines], "lines that pair with nothing of ours"),
+        ([_entry(one) for one in books.unpaired_entries], "charges that pair with no line"),
     )
     for found, what in kinds:
         if found:
             more = " …" if len(found) > SHOWN else ""
-            yield f"{len(found)} {what}: {'; '.join(found[:SHOWN])}{more}"
+            yield f"{what}: {len(found)} ({'; '.join(found[:SHOWN])}{more})"
 
 
 def _line(line: Line) -> str:
@@ -195,7 +197,7 @@ def _sentences(figures: Figures) -> Iterator[tuple[str, str]]:
     yield "repaired", _repaired(figures)
     yield "overlap", _overlap(figures)
     if figures.refusals:
-        refusals = (f"{name} {_count(count)}" for name, count in figures.refusals.items())
+        refusals = (f"{name} ×{_count(count)}" for name, count in figures.refusals.items())
         yield "refused calls", ", ".join(refusals)
 
 
@@ -239,60 +241,51 @@ def _savings(figures: Figures) -> str:
 def _repaired(figures: Figures) -> str:
     seen, orphans = figures.incidents, figures.orphans
     return (
-        f"{_count(seen.retried)} attempts called again, {_count(seen.ambiguous)} ambiguous calls, "
-        f"{_count(orphans.waiting + orphans.set_aside)} receipts of unknown attempts"
+        f"calls made again: {_count(seen.retried)}; ambiguous calls: {_count(seen.ambiguous)}; "
+        f"receipts of unknown attempts: {_count(orphans.waiting + orphans.set_aside)}"
     )
 
 
 def _overlap(figures: Figures) -> str:
     seen = figures.incidents
     return (
-        f"{_count(seen.overlapping)} messages delivered more than once, which cost "
-        f"{_roubles(figures.overlap_cost)} more; {_count(seen.late)} late deliveries"
+        f"messages delivered more than once: {_count(seen.overlapping)}, for "
+        f"{_roubles(figures.overlap_cost)} more; late deliveries: {_count(seen.late)}"
     )
 
 
 def _books(figures: Figures) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), expand=True, show_footer=True)
-    in_all, extras = figures.in_all, _extras(figures.in_all)
+    in_all = figures.in_all
     table.add_column("account", footer=in_all.account)
     table.add_column("Cascade charged", footer=_both(in_all.charged), justify="right")
-    for name, extra in extras:
-        table.add_column(f"+ {name}", footer=_both(extra(in_all)), justify="right")
+    table.add_column("+ unattributable", footer=_both(in_all.unattributable), justify="right")
     table.add_column("the sandbox bills", footer=_both(in_all.billed), justify="right")
-    table.add_column("difference", footer=_difference(in_all), justify="right")
+    table.add_column("difference", footer=_roubles(in_all.difference), justify="right")
     for one in figures.accounts:
-        middle = [_both(extra(one)) for _, extra in extras]
+        middle = _both(one.unattributable)
         table.add_row(
-            one.account, _both(one.charged), *middle, _both(one.billed), _difference(one)
+            one.account, _both(one.charged), middle, _both(one.billed), _roubles(one.difference)
         )
-    return Group(table, _verdict(figures.books))
+    return Group(table, _verdict(figures))
 
 
-def _extras(in_all: AccountBooks) -> list[tuple[str, Callable[[AccountBooks], Sum]]]:
-    """What lies between the two books; unattributable always, the rest where it occurs."""
-    extras: list[tuple[str, Callable[[AccountBooks], Sum]]] = [
-        ("unattributable", lambda one: one.unattributable)
-    ]
-    if in_all.unheard.count:
-        extras.append(("unheard", lambda one: one.unheard))
-    if in_all.duplicates.count:
-        extras.append(("duplicates", lambda one: one.duplicates))
-    return extras
-
-
-def _difference(one: AccountBooks) -> str:
-    return _roubles(one.billed.amount - one.explained.amount)
-
-
-def _verdict(books: Books) -> Text:
+def _verdict(figures: Figures) -> Text:
+    books, in_all = figures.books, figures.in_all
     if books.is_balanced:
-        return Text(
-            f"They agree to the kopeck, line by line: {_count(len(books.matched))} charges each "
-            f"have their line, {_count(len(books.unattributable))} lines their ambiguous call.",
-            style="green",
+        said = (
+            f"They agree to the kopeck, line by line. Lines with their charge: "
+            f"{_count(len(books.matched))}; with an ambiguous call of ours: "
+            f"{_count(len(books.unattributable))}."
         )
-    return Text("They do not agree; the reasons stand below.", style="bold red")
+        return Text(said, style="green")
+    said = (
+        f"They do not agree. Unheard: {_both(in_all.unheard)}; duplicates: "
+        f"{_both(in_all.duplicates)}; amounts that differ: {len(books.differing)}; lines without "
+        f"a charge: {len(books.unpaired_lines)}; charges without a line: "
+        f"{len(books.unpaired_entries)}."
+    )
+    return Text(said, style="bold red")
 
 
 def _both(sum_: Sum) -> str:

@@ -11,18 +11,19 @@ import urllib.error
 import urllib.request
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 
 from cascade.dispatch import COLLECT, ENQUEUE, POLL, SYNC, TICK, lane_queue, producer_app
 from cascade.domain.state import Channel, Lane
-from cascade.embedded import Server, start_postgres, start_valkey
 from cascade.services.sync import sync
 from cascade.storage.database import connect
 from cascade.storage.migrate import upgrade
 from demo.environment import ROOT, Environment, make
-from demo.process import Process, start, stop
+from demo.process import Process, start, stop, uninterrupted
+from demo.servers import broker, database
 
 
 READY_SECONDS = 60.0
@@ -44,11 +45,16 @@ class Stack:
     directory: Path
     seed: int
     scale: float
-    servers: list[Server] = field(default_factory=list)
+    # Of a server and a broker to use instead of embedded ones.
+    database_url: str | None = field(default=None, repr=False)
+    broker_url: str | None = field(default=None, repr=False)
+    servers: ExitStack = field(default_factory=ExitStack, repr=False)
     processes: dict[str, Process] = field(default_factory=dict)
     environment: Environment | None = None
     environ: dict[str, str] = field(default_factory=dict)
     sandbox_url: str = ""
+    stopped: bool = False
+    starting: Lock = field(default_factory=Lock, repr=False)
 
     @property
     def sandbox_ledger(self) -> Path:
@@ -73,14 +79,16 @@ class Stack:
         self._await_workers()
 
     def stop(self) -> None:
-        """Stops all, the servers last."""
-        stop(list(reversed(self.processes.values())))
-        for server in reversed(self.servers):
-            server.stop()
+        """Stops all, the servers last; Ctrl-C does not cut it short, and nothing can follow."""
+        with uninterrupted():
+            with self.starting:
+                self.stopped = True
+            stop(list(reversed(self.processes.values())))
+            self.servers.close()
 
     def check(self) -> None:
         """Raises DiedError if a process does not run any more."""
-        for process in self.processes.values():
+        for process in list(self.processes.values()):
             process.check()
 
     def start_worker(self, name: str) -> None:
@@ -90,9 +98,9 @@ class Stack:
         options += ["--concurrency", str(children), "--without-gossip", "--without-mingle"]
         self._start(name, *self._celery("worker", "--loglevel", "INFO", *options))
 
-    def start_beat(self) -> None:
-        """Starts (again) the clock of everything that waits."""
-        self._start("beat", *self._celery("beat", "--loglevel", "INFO"))
+    def start_beat(self, name: str = "beat") -> None:
+        """Starts (again) the clock of everything that waits; under another name, a second one."""
+        self._start(name, *self._celery("beat", "--loglevel", "INFO"))
 
     def start_gateway(self) -> None:
         """Starts (again) the receipt gateway."""
@@ -102,7 +110,9 @@ class Stack:
 
     def kill(self, name: str) -> None:
         """SIGKILL to a process and its children, as a crash of its machine would end them."""
-        os.killpg(self.processes[name].popen.pid, signal.SIGKILL)
+        process = self.processes.pop(name)
+        os.killpg(process.popen.pid, signal.SIGKILL)
+        process.popen.wait()
 
     def restart(self, name: str) -> None:
         """Starts a worker, beat or the gateway again."""
@@ -115,11 +125,11 @@ class Stack:
             return int(re.sub(rb"\D", b"", answer.read()))
 
     def _start_servers(self) -> None:
-        postgres = start_postgres(self.directory / "postgres")
-        self.servers.append(postgres)
-        valkey = start_valkey(self.directory / "valkey")
-        self.servers.append(valkey)
-        self.environment = make(postgres.url, valkey.url)
+        postgres = database(self.directory, self.database_url)
+        valkey = broker(self.directory, self.broker_url)
+        self.environment = make(
+            self.servers.enter_context(postgres), self.servers.enter_context(valkey)
+        )
         self.environ = self.environment.values
 
     def _prepare(self) -> None:
@@ -167,7 +177,11 @@ class Stack:
     def _start(self, name: str, *command: str) -> None:
         logs = self.directory / "logs"
         logs.mkdir(exist_ok=True)
-        self.processes[name] = start(name, command, environ=self.environ, directory=logs)
+        with uninterrupted() as came, self.starting:
+            if not self.stopped:
+                self.processes[name] = start(name, command, environ=self.environ, directory=logs)
+        for number in came[:1]:
+            signal.raise_signal(number)
 
     def _await(self, name: str, ready: Callable[[], str | bool]) -> str:
         """Asks until it is ready; raises DiedError, or TimeoutError after `READY_SECONDS`."""

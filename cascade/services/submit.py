@@ -30,7 +30,13 @@ from cascade.services.deployment import Ledger
 from cascade.services.sealed import seal_content, seal_recipient
 from cascade.storage.database import now as database_now, transaction
 from cascade.storage.policies import newest
-from cascade.storage.submit import KeyClaim, NewMessage, claim_keys, insert_messages
+from cascade.storage.submit import (
+    KeyClaim,
+    NewMessage,
+    claim_keys,
+    insert_messages,
+    read_keys,
+)
 
 
 TEXT_MAXIMUM = 1000  # characters: the shortest maximum among the channels
@@ -38,6 +44,9 @@ NAME_MAXIMUM = 200  # characters of a sender or a key
 DEADLINE = dt.timedelta(hours=72)  # for messages that name none
 
 _LOCK_NOT_AVAILABLE = "55P03"
+
+# (request hash, message id) by (sender, key).
+Holders = Mapping[tuple[str, str], tuple[bytes, uuid.UUID]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,42 +115,49 @@ def submit(ledger: Ledger, submissions: Sequence[Checked]) -> list[uuid.UUID | C
 def _write(
     connection: Connection, ledger: Ledger, submissions: Sequence[Checked]
 ) -> tuple[list[uuid.UUID | CascadeError], list[Hint]]:
-    holders = _claim_keys(connection, ledger, submissions)
-    results: list[uuid.UUID | CascadeError] = []
-    fresh: dict[uuid.UUID, Checked] = {}
-    for one in submissions:
-        result = _holder(ledger, one, holders)
-        results.append(result)
-        if result == one.message_id:
-            fresh[one.message_id] = one
     now = database_now(connection)
-    rows, late = _rows(connection, ledger, list(fresh.values()), now)
-    results = [late.get(one, one) if isinstance(one, uuid.UUID) else one for one in results]
+    holders = _claim_keys(connection, ledger, submissions, now)
+    results = [_result(ledger, one, holders, now) for one in submissions]
+    fresh = {
+        one.message_id: one
+        for one, result in zip(submissions, results, strict=True)
+        if result == one.message_id
+    }
+    rows = _rows(connection, ledger, list(fresh.values()), now)
     return results, insert_messages(connection, rows, now) if rows else []
 
 
 def _claim_keys(
-    connection: Connection, ledger: Ledger, submissions: Sequence[Checked]
-) -> Mapping[tuple[str, str], tuple[bytes, uuid.UUID]]:
+    connection: Connection, ledger: Ledger, submissions: Sequence[Checked], now: dt.datetime
+) -> Holders:
+    """Who holds the keys of `submissions`; one that is late takes none, since it is not written."""
     claims: dict[tuple[str, str], KeyClaim] = {}
-    for one in submissions:
-        if one.asked.key is not None:
-            claim = KeyClaim(
-                sender=one.asked.sender,
-                key=_key(ledger, one.asked.key),
-                request_hash=request_hash(ledger, one.asked),
-                message_id=one.message_id,
-            )
-            claims.setdefault((claim.sender, claim.key), claim)
-    return claim_keys(connection, list(claims.values())) if claims else {}
+    keyed = [one for one in submissions if one.asked.key is not None]
+    for one in keyed:
+        if not _is_late(one, now):
+            claims.setdefault(_key(ledger, one.asked), _claim(ledger, one))
+    if claims:
+        claim_keys(connection, list(claims.values()))
+    return read_keys(connection, {_key(ledger, one.asked) for one in keyed}) if keyed else {}
 
 
-def _holder(
-    ledger: Ledger, one: Checked, holders: Mapping[tuple[str, str], tuple[bytes, uuid.UUID]]
+def _claim(ledger: Ledger, one: Checked) -> KeyClaim:
+    sender, key = _key(ledger, one.asked)
+    return KeyClaim(
+        sender=sender,
+        key=key,
+        request_hash=request_hash(ledger, one.asked),
+        message_id=one.message_id,
+    )
+
+
+def _result(
+    ledger: Ledger, one: Checked, holders: Holders, now: dt.datetime
 ) -> uuid.UUID | CascadeError:
-    if one.asked.key is None:
-        return one.message_id
-    held_hash, message_id = holders[one.asked.sender, _key(ledger, one.asked.key)]
+    held = holders.get(_key(ledger, one.asked)) if one.asked.key is not None else None
+    if held is None:
+        return _late() if _is_late(one, now) else one.message_id
+    held_hash, message_id = held
     if held_hash != request_hash(ledger, one.asked):
         return IdempotencyConflictError(
             "key", "it was used before for another request", "use a new key for a new request"
@@ -149,9 +165,17 @@ def _holder(
     return message_id
 
 
-def _key(ledger: Ledger, key: str) -> str:
-    """What stands for a caller's key in the database: callers put phone numbers into keys."""
-    return ledger.keyring.hash(key.encode()).hex()
+def _is_late(one: Checked, now: dt.datetime) -> bool:
+    return one.asked.deadline is not None and one.asked.deadline <= now
+
+
+def _late() -> InvalidInputError:
+    return InvalidInputError("deadline", "it is over", "give a time that is still to come")
+
+
+def _key(ledger: Ledger, asked: Submission) -> tuple[str, str]:
+    """The sender, and what stands for its key: callers put phone numbers into keys."""
+    return asked.sender, ledger.keyring.hash((asked.key or "").encode()).hex()
 
 
 def request_hash(ledger: Ledger, asked: Submission) -> bytes:
@@ -174,22 +198,14 @@ def request_hash(ledger: Ledger, asked: Submission) -> bytes:
 
 def _rows(
     connection: Connection, ledger: Ledger, fresh: Sequence[Checked], now: dt.datetime
-) -> tuple[list[NewMessage], dict[uuid.UUID, CascadeError]]:
-    """The rows to write, and the messages that are past their deadline already, by id."""
+) -> list[NewMessage]:
     policies = {
         name: newest(connection, name) for name in sorted({one.asked.policy for one in fresh})
     }
-    rows: list[NewMessage] = []
-    late: dict[uuid.UUID, CascadeError] = {}
-    for one in fresh:
-        deadline = one.asked.deadline or now + DEADLINE
-        if deadline <= now:
-            late[one.message_id] = InvalidInputError(
-                "deadline", "it is over", "give a time that is still to come"
-            )
-            continue
-        rows.append(_row(ledger, one, policies[one.asked.policy], deadline, now))
-    return rows, late
+    return [
+        _row(ledger, one, policies[one.asked.policy], one.asked.deadline or now + DEADLINE, now)
+        for one in fresh
+    ]
 
 
 def _row(
@@ -216,13 +232,15 @@ def _row(
 
 
 def _check_names(asked: Submission) -> None:
-    for name, value in (("sender", asked.sender), ("key", asked.key)):
-        if value is not None and not 0 < len(value) <= NAME_MAXIMUM:
+    names = {"sender": asked.sender, "policy": asked.policy, "key": asked.key}
+    for name, value in names.items():
+        if value is None and name == "key":
+            continue
+        _check_characters(name, value)
+        if not 0 < len(value or "") <= NAME_MAXIMUM:
             raise InvalidInputError(
                 name, "it is empty or too long", f"give 1 to {NAME_MAXIMUM} characters"
             )
-        if value is not None:
-            _check_characters(name, value)
 
 
 def _check_channels(asked: Submission) -> None:
@@ -234,10 +252,14 @@ def _check_channels(asked: Submission) -> None:
 
 
 def _check_content(content: Content) -> None:
+    _check_characters("text", content.text)
     if not content.text.strip():
         raise InvalidInputError("text", "it is empty", "give the words to send")
     for name, value in content.variables.items():
+        _check_characters(f"variables[{name!r}]", name)
         _check_characters(f"variables[{name!r}]", value)
+    for channel, template in content.templates.items():
+        _check_template(f"templates[{channel!r}]", template)
     for channel in ("", *content.templates):
         try:
             body_for(content, channel)
@@ -245,11 +267,18 @@ def _check_content(content: Content) -> None:
             raise InvalidInputError(
                 f"variables[{missing.args[0]!r}]", "it has no value", "give it one"
             ) from None
-    _check_text(content)
+    _check_length(content)
 
 
-def _check_text(content: Content) -> None:
-    _check_characters("text", content.text)
+def _check_template(field_name: str, template: Template) -> None:
+    _check_characters(f"{field_name}.name", template.name)
+    _check_characters(f"{field_name}.language", template.language)
+    for name, value in template.parameters.items():
+        _check_characters(f"{field_name}.parameters[{name!r}]", name)
+        _check_characters(f"{field_name}.parameters[{name!r}]", value)
+
+
+def _check_length(content: Content) -> None:
     length = len(content.words())
     if length > TEXT_MAXIMUM:
         raise InvalidInputError(

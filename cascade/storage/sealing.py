@@ -41,7 +41,7 @@ class Keyring:
 
     def open(self, sealed: bytes, context: str) -> bytes:
         """What `seal` was given; raises UnsealableError."""
-        start = 1 + sealed[0]
+        start = 1 + int.from_bytes(sealed[:1])
         cipher = self._ciphers.get(sealed[1:start].decode(errors="replace"))
         if cipher is None:
             msg = "sealed by a key that is not in CASCADE_SEAL_KEYS"
@@ -49,7 +49,7 @@ class Keyring:
         nonce, body = sealed[start : start + _NONCE], sealed[start + _NONCE :]
         try:
             return cipher.decrypt(nonce, body, context.encode())
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # ValueError: cut short
             msg = f"altered, or not sealed as {context.split(':', maxsplit=1)[0]}"
             raise UnsealableError(msg) from None
 

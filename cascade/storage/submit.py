@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
@@ -83,10 +83,8 @@ _INSERT = text("""
 """)
 
 
-def claim_keys(
-    connection: Connection, claims: Sequence[KeyClaim]
-) -> Mapping[tuple[str, str], tuple[bytes, uuid.UUID]]:
-    """Who holds each key now: (request hash, message id) by (sender, key).
+def claim_keys(connection: Connection, claims: Sequence[KeyClaim]) -> None:
+    """Takes the keys that are free or expired; those that others hold stay theirs.
 
     Waits for a concurrent holder's commit, at most `lock_timeout`.
     """
@@ -100,6 +98,13 @@ def claim_keys(
         for claim in sorted(claims, key=lambda claim: (claim.sender, claim.key))
     )
     connection.execute(_CLAIM_KEYS, {"rows": rows, "lifetime": KEY_LIFETIME})
+
+
+def read_keys(
+    connection: Connection, keys: Iterable[tuple[str, str]]
+) -> Mapping[tuple[str, str], tuple[bytes, uuid.UUID]]:
+    """Who holds each key now: (request hash, message id) by (sender, key), if anybody does."""
+    rows = as_rows({"sender": sender, "key": key} for sender, key in keys)
     held = connection.execute(_READ_KEYS, {"rows": rows})
     return {(row.sender, row.key): (bytes(row.request_hash), row.message_id) for row in held}
 

@@ -141,7 +141,7 @@ def test_a_charge_that_the_sandbox_never_billed_is_found(run: Run) -> None:
     one = run.call_one(ANNA)
     run.tell(run.take(one, one.client_ref), AttemptState.DELIVERED)
     [said] = failures(run.figures())
-    assert said.startswith("1 charges pair with no line")
+    assert said.startswith("charges that pair with no line: 1 (")
 
 
 def test_the_ledger_holds_what_the_books_read(run: Run) -> None:

@@ -90,9 +90,19 @@ def test_ambiguous_calls_and_receipts_of_unknown_attempts_are_counted(run: Run) 
     assert figures.waiting.receipts == 0  # nothing but time can come of it
 
 
-def test_a_receipt_that_will_be_applied_is_waited_for(run: Run) -> None:
-    one = run.call_one(ANNA)
-    run.store(run.take(one, one.client_ref), AttemptState.DELIVERED)
+def test_a_receipt_that_nobody_has_looked_at_is_waited_for(run: Run) -> None:
+    one = run.call_one(ANNA, policy="code")
+    run.store(run.accept(one, "777"), AttemptState.DELIVERED)
+    assert run.figures().waiting.receipts == 1
+
+
+@pytest.mark.parametrize("policy", ["default", "code"])
+def test_a_receipt_that_is_put_off_is_waited_for_if_its_attempt_is_known(
+    run: Run, policy: str
+) -> None:
+    one = run.call_one(ANNA, policy=policy)
+    run.store(run.take(one, "777"), AttemptState.DELIVERED)
+    run.defer()
     assert run.figures().waiting.receipts == 1
 
 
@@ -115,7 +125,7 @@ def test_money_in_another_currency_is_in_no_sum_and_no_balance(run: Run) -> None
     run.deliver(run.take(one, one.client_ref))
     run.alter_line(lambda event: event.update(currency="KZT"))
     figures = run.figures()
-    assert (figures.in_all.billed.count, figures.in_all.billed.amount) == (1, 0)
+    assert (figures.in_all.billed.count, figures.in_all.billed.amount) == (1, Decimal(0))
     assert not figures.books.is_balanced
 
 

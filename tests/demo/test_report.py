@@ -50,8 +50,9 @@ def test_the_report_fits_a_hundred_columns_and_names_what_matters(delivered: Run
         assert words in said
 
 
-def test_an_empty_run_has_a_report(run: Run) -> None:
+def test_an_empty_run_has_a_report_and_has_failed(run: Run) -> None:
     assert "In all" in printed(run)
+    assert failures(run.figures()) == ["no message was accepted"]
 
 
 def test_a_report_of_books_that_disagree_says_so(delivered: Run) -> None:
@@ -85,9 +86,9 @@ def test_each_thing_that_is_not_over_is_a_failure(run: Run) -> None:
     run.send(ANNA)
     said = failures(run.figures(pending=2))
     assert said == [
-        "1 messages are not final",
-        "1 attempts are still live",
-        "the sandbox has 2 events or webhooks pending",
+        "messages that are not final: 1",
+        "attempts that are still live: 1",
+        "events and webhooks pending in the sandbox: 2",
     ]
 
 
@@ -98,5 +99,5 @@ def test_only_the_first_lines_of_an_imbalance_are_shown(run: Run) -> None:
     for _ in range(9):
         run.bill(message)
     [said] = failures(run.figures())
-    assert said.startswith("8 lines bill an attempt a second time")
+    assert said.startswith("lines that bill an attempt again: 8 (")
     assert said.count("+7916***0001") == 5

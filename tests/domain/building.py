@@ -49,11 +49,11 @@ def an_attempt(
     state: AttemptState = AttemptState.SENT,
     *,
     step: int = 0,
-    expires_at: dt.datetime = later(60),
+    expires_in: float = 60,
     ended_at: dt.datetime | None = None,
-    error: str | None = None,
 ) -> Attempt:
     """An attempt of `a_policy()`; its id is the number of its step, from 1."""
+    expires_at = later(expires_in)
     over_at = expires_at if state in UNSENT else expires_at + RECEIPT_GRACE
     is_delivered = state.rank >= AttemptState.DELIVERED.rank
     served = a_policy().steps[step]
@@ -67,23 +67,22 @@ def an_attempt(
         due_at=over_at if ended_at is None else None,
         delivered_at=NOW if is_delivered else None,
         ended_at=ended_at,
-        error=error,
     )
 
 
 def a_cascade(
     *attempts: Attempt,
     policy: Policy | None = None,
-    deadline: dt.datetime = later(3600),
+    deadline: float = 3600,
     state: MessageState = MessageState.IN_PROGRESS,
     ended_at: dt.datetime | None = None,
 ) -> Cascade:
-    """Without attempts: one that was sent."""
+    """Without attempts: one that was sent. `deadline` in seconds from `NOW`."""
     return Cascade(
         message_id=uuid.UUID(int=1),
         lane=Lane.NORMAL,
         policy=policy or a_policy(),
-        deadline=deadline,
+        deadline=later(deadline),
         state=state,
         success_met=False,
         ended_at=ended_at,

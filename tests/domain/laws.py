@@ -107,7 +107,9 @@ def _check_way(old: Attempt, new: Attempt) -> None:
         assert new.expires_at >= old.expires_at
 
 
-def _check_opened(attempt: Attempt, step: Step, *, deadline: dt.datetime, now: dt.datetime) -> None:
+def _check_opened(
+    attempt: Attempt, step: Step, *, deadline: dt.datetime, now: dt.datetime
+) -> None:
     has_time = now + dt.timedelta(seconds=max(step.ttl_minimum, 1)) <= deadline
     if not has_time:
         assert attempt.state is AttemptState.SKIPPED

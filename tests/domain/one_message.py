@@ -54,7 +54,7 @@ class OneMessage:
             send_at=None if send_in is None else later(send_in),
             now=NOW,
         )
-        self.cascade = a_cascade(replace(first, id=1), policy=policy, deadline=later(deadline))
+        self.cascade = a_cascade(replace(first, id=1), policy=policy, deadline=deadline)
         check_message(self.cascade)
 
     @property

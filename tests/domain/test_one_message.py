@@ -10,6 +10,7 @@ from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from cascade.domain import engine
+from cascade.domain.cascade import Cascade
 from cascade.domain.engine import RECEIPT_GRACE, Word
 from cascade.domain.policy import Policy, Step
 from cascade.domain.state import (
@@ -154,7 +155,7 @@ class AMessageOnItsWay(RuleBasedStateMachine):
             assert self.message.attempt(one).state.rank >= highest.rank
 
 
-def _hear(cascade: engine.Cascade, now: dt.datetime, *, word: Word) -> engine.Cascade:
+def _hear(cascade: Cascade, now: dt.datetime, *, word: Word) -> Cascade:
     return engine.hear(cascade, word, now)
 
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.integration
 # Everything that alembic's own comparison passes by, besides what it looks at.
 SHAPE = """
     SELECT 'column', c.relname || '.' || a.attname, format_type(a.atttypid, a.atttypmod)
-        || ' ' || a.attnotnull || ' ' || a.attidentity || ' '
+        || ' ' || a.attnotnull || ' ' || CAST(a.attidentity AS text) || ' '
         || coalesce(pg_get_expr(d.adbin, d.adrelid), '')
     FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid AND c.relkind = 'r'
     JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'cascade'

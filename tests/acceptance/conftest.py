@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import uuid
+
+from collections.abc import Iterator
+
+import pytest
+
+from cascade import Cascade, Producer
+from cascade.domain.policy import Policy, Step
+from cascade.domain.state import Channel
+from cascade.services.deployment import Ledger
+from cascade.settings import ClientSettings, load
+from cascade.storage.database import connect
+from cascade.storage.policies import sync
+from demo.__main__ import SCALE
+from demo.stack import Stack
+from tests.acceptance.service import Service, phone
+
+
+# WhatsApp takes no TTL of ours, so ours may be as short as a test wants it.
+HASTY = Policy(
+    name="hasty",
+    steps=(
+        Step(channel=Channel.WHATSAPP, account="cloud-whatsapp", ttl=1, ttl_minimum=0),
+        Step(channel=Channel.SMS, account="smsc", ttl=60, ttl_minimum=0),
+    ),
+)
+
+# One of each way through the cascade.
+NUMBERS = {
+    "five channels": phone("44441"),
+    "twice": phone("75713"),
+    "read": phone("33333", 1),
+    "blocked": phone("45531"),
+    "by webhook": phone("55411"),
+    "out of order": phone("47117"),
+    "nowhere": phone("44454"),
+}
+
+
+@pytest.fixture(scope="package")
+def stack(
+    postgres_url: str, broker_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """Everything there is, as child processes; one for all tests of this folder."""
+    stack = Stack(
+        tmp_path_factory.mktemp("stack"),
+        seed=1,
+        scale=SCALE,
+        database_url=postgres_url,
+        broker_url=broker_url,
+    )
+    try:
+        stack.start(lambda _: None)
+        yield stack
+    finally:
+        stack.stop()
+
+
+@pytest.fixture(scope="package")
+def service(stack: Stack) -> Iterator[Service]:
+    """The stack with a client that was set up from the environment, as an app does it."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in stack.environ.items():
+            environment.setenv(name, value)
+        settings = load(ClientSettings)
+        cascade, producer = Cascade.from_env(), Producer.from_env()
+    engine = connect(stack.environ["CASCADE_DATABASE_URL"])
+    with engine.begin() as connection:
+        sync(connection, [HASTY])
+    ledger = Ledger(engine=engine, keyring=settings.keyring(), publish=lambda _hints: 0)
+    yield Service(stack, engine, cascade, producer, ledger)
+    cascade.close()
+    engine.dispose()
+
+
+@pytest.fixture(autouse=True)
+def _everything_runs(stack: Stack) -> Iterator[None]:
+    """A process that died is the failure of the test in which it did."""
+    yield
+    stack.check()
+
+
+@pytest.fixture(scope="package")
+def campaign(service: Service) -> dict[str, uuid.UUID]:
+    """Messages that have gone each their way, by name."""
+    ids = {name: service.send(number) for name, number in NUMBERS.items()}
+    ids["expired"] = service.send(phone("11161"), policy="hasty")
+    service.await_final(ids.values())
+    return ids

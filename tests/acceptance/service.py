@@ -1,0 +1,154 @@
+"""The whole service as tests drive it: the stack, a client, and looks at its books and queues."""
+
+from __future__ import annotations
+
+import base64
+import json
+import uuid
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+import requests
+
+from sqlalchemy import Engine, Row, text
+
+from cascade import Cascade, Lane, MessageState, MessageStatus, Producer
+from cascade.services.deployment import Ledger
+from demo.campaign import TEMPLATES, TEXT
+from demo.process import stop
+from demo.stack import Stack
+from tests.acceptance.waiting import until
+
+
+VARIABLES = {"name": "Аполлинария", "order": "7318", "amount": "4 990"}
+
+
+def phone(digits: str, number: int = 0) -> str:
+    """A number whose last digits choose its fate on vk, ok, viber, whatsapp and sms."""
+    return f"+79167{number:01d}{digits}"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One running stack."""
+
+    stack: Stack
+    engine: Engine
+    cascade: Cascade
+    producer: Producer
+    ledger: Ledger
+
+    def send(
+        self, to: str, *, priority: Lane = Lane.NORMAL, policy: str = "default"
+    ) -> uuid.UUID:
+        """One message of the demo's campaign."""
+        return self.cascade.send(
+            to=to,
+            text=TEXT,
+            variables=VARIABLES,
+            templates=TEMPLATES,
+            priority=priority,
+            policy=policy,
+        )
+
+    def send_many(
+        self, numbers: Iterable[str], *, priority: Lane = Lane.NORMAL
+    ) -> list[uuid.UUID]:
+        """The campaign to these numbers, in one hint of the first channel."""
+        report = self.cascade.send_many(
+            [{"to": number, "variables": VARIABLES} for number in numbers],
+            text=TEXT,
+            templates=TEMPLATES,
+            priority=priority,
+        )
+        assert not report.errors
+        return [one for one in report.ids if one is not None]
+
+    def status(self, message_id: uuid.UUID) -> MessageStatus:
+        return self.cascade.status(message_id)
+
+    def rows(self, statement: str, **values: object) -> Sequence[Row[Any]]:
+        """What a query finds."""
+        with self.engine.connect() as connection:
+            return connection.execute(text(statement), values).all()
+
+    def attempts(self, ids: Collection[uuid.UUID]) -> Sequence[Row[Any]]:
+        """The attempts of these messages, in the order in which they were opened."""
+        statement = "SELECT * FROM cascade.attempts WHERE message_id = ANY(:ids) ORDER BY id"
+        return self.rows(statement, ids=list(ids))
+
+    def accepted_events(self, ids: Collection[uuid.UUID]) -> Mapping[str, int]:
+        """How often the sandbox accepted each attempt of these messages, by our reference.
+
+        Devino echoes no reference; there the provider's own stands for ours.
+        """
+        counts = {one.client_ref: 0 for one in self.attempts(ids)}
+        for event in self.sandbox_events("accepted"):
+            if event["client_ref"] in counts:
+                counts[event["client_ref"]] += 1
+        return counts
+
+    def sandbox_events(self, kind: str) -> list[dict[str, Any]]:
+        """The judge's record of one kind of event."""
+        lines = self.stack.sandbox_ledger.read_text("utf-8").splitlines()
+        return [event for event in map(json.loads, lines) if event["event"] == kind]
+
+    def is_final(self, ids: Collection[uuid.UUID]) -> bool:
+        """Whether these messages have ended and none of their attempts is live."""
+        [(ended, live)] = self.rows(
+            "SELECT count(*) FILTER (WHERE m.state <> :open),"
+            " (SELECT count(*) FROM cascade.attempts a"
+            "  WHERE a.message_id = ANY(:ids) AND a.due_at IS NOT NULL)"
+            " FROM cascade.messages m WHERE m.id = ANY(:ids)",
+            ids=list(ids),
+            open=MessageState.IN_PROGRESS.value,
+        )
+        return ended == len(ids) and live == 0
+
+    def await_final(self, ids: Collection[uuid.UUID], *, seconds: float = 40) -> None:
+        until(lambda: self.is_final(ids), seconds=seconds, what="end of the messages")
+
+    def await_quiet(self, *, seconds: float = 60) -> None:
+        """Waits until nothing in the database or at the sandbox can still change the books."""
+        until(self._is_quiet, seconds=seconds, what="quiet")
+
+    def _is_quiet(self) -> bool:
+        [(busy,)] = self.rows(
+            "SELECT EXISTS (SELECT FROM cascade.attempts WHERE due_at IS NOT NULL)"
+            " OR EXISTS (SELECT FROM cascade.receipts WHERE due_at IS NOT NULL AND looks = 0)"
+        )
+        return not busy and self.stack.pending() == 0
+
+    def log(self, name: str) -> str:
+        """All that a process has said so far."""
+        return (self.stack.directory / "logs" / f"{name}.log").read_text("utf-8")
+
+    @contextmanager
+    def without(self, *names: str) -> Iterator[None]:
+        """The stack while these processes are stopped in order; they are started again."""
+        stop([self.stack.processes.pop(name) for name in names])
+        try:
+            yield
+        finally:
+            for name in names:
+                self.stack.restart(name)
+
+    def broker(self) -> redis.Redis:
+        """A client for the broker's contents; names carry the prefix `cascade:`."""
+        return redis.Redis.from_url(self.stack.environ["CASCADE_BROKER_URL"])
+
+    def flower(self, path: str, *, password: str | None = None) -> requests.Response:
+        """A page of Flower, with its password unless another is given."""
+        environment = self.stack.running()
+        given = environment.flower_password if password is None else password
+        auth = ("cascade", given)
+        return requests.get(f"{environment.flower_url}{path}", auth=auth, timeout=10)
+
+
+def bodies(messages: Iterable[bytes]) -> list[bytes]:
+    """What broker messages say, out of their envelopes."""
+    return [base64.b64decode(json.loads(message)["body"]) for message in messages]

@@ -1,0 +1,355 @@
+from __future__ import annotations
+
+import datetime as dt
+import threading
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from sqlalchemy import event, text
+from uuid_utils.compat import uuid7
+
+from cascade.client import Cascade
+from cascade.domain.errors import (
+    ConfigurationError,
+    IdempotencyConflictError,
+    InvalidInputError,
+    TryAgainError,
+)
+from cascade.domain.hint import Hint
+from cascade.domain.message import Template
+from cascade.domain.state import Channel, Lane
+from cascade.services.sealed import open_content
+from cascade.services.submit import Submission, check, submit
+from cascade.storage.database import connect
+from tests.services.journey import PHONE, WORDS, Journey
+
+
+pytestmark = pytest.mark.integration
+
+
+def count(journey: Journey, table: str) -> int:
+    return int(journey.row(f"SELECT count(*) FROM cascade.{table}")[0])
+
+
+def test_an_accepted_message_has_a_queued_first_attempt_and_one_hint(
+    journey: Journey, hints: list[Hint]
+):
+    message_id = journey.send(priority="urgent")
+
+    attempt = journey.attempt(message_id)
+    assert (attempt.step, attempt.channel, attempt.account) == (0, "vk", "notify-vk")
+    assert (attempt.state, attempt.lane, attempt.tries) == ("queued", "urgent", 0)
+    assert attempt.due_at is not None
+    assert hints == [Hint(Channel.VK, Lane.URGENT, attempt.id)]
+
+
+def test_neither_the_number_nor_the_words_stand_readable_in_any_row(journey: Journey):
+    journey.send(key=PHONE)
+
+    dump = journey.rows(
+        "SELECT m::text FROM cascade.messages m UNION ALL SELECT a::text FROM cascade.attempts a"
+        " UNION ALL SELECT k::text FROM cascade.idempotency_keys k"
+    )
+    everything = " ".join(row[0] for row in dump)
+    for secret in ("9161234567", PHONE.encode().hex()[2:], WORDS, WORDS.encode().hex()):
+        assert secret not in everything
+
+
+def test_the_same_key_with_the_same_request_gives_the_first_id(
+    journey: Journey, hints: list[Hint]
+):
+    first = journey.send(key="order-1")
+
+    assert journey.send(key="order-1") == first
+    assert count(journey, "messages") == 1
+    assert len(hints) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"to": "+79161234568"},
+        {"text": "other words"},
+        {"policy": "patient"},
+        {"variables": {"name": "x"}},
+        {"priority": "bulk"},
+        {"templates": {"whatsapp": Template("ready", "ru", {})}},
+        {"deadline": dt.datetime(2090, 1, 1, tzinfo=dt.UTC)},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_the_same_key_with_another_request_is_a_conflict(
+    journey: Journey, other: dict[str, object]
+):
+    journey.send(key="order-1")
+
+    with pytest.raises(IdempotencyConflictError):
+        journey.send(**{"key": "order-1", **other})
+    assert count(journey, "messages") == 1
+
+
+def test_two_senders_may_use_one_key(journey: Journey):
+    assert journey.send(key="1", sender="shop") != journey.send(key="1", sender="bank")
+
+
+def test_fifty_threads_with_one_key_write_one_message(journey: Journey, hints: list[Hint]):
+    with ThreadPoolExecutor(50) as pool:
+        ids = {
+            done.result() for done in [pool.submit(journey.send, key="one") for _ in range(50)]
+        }
+
+    assert len(ids) == 1
+    assert (count(journey, "messages"), count(journey, "attempts"), len(hints)) == (1, 1, 1)
+
+
+def test_an_expired_key_is_taken_over_by_the_next_request(journey: Journey):
+    first = journey.send(key="order-1")
+    journey.advance(7 * 86400 - 60)
+    assert journey.send(key="order-1") == first
+
+    journey.advance(61)
+    second = journey.send(key="order-1", text="new words")
+    assert second != first
+    assert journey.send(key="order-1", text="new words") == second
+
+
+def test_two_sends_with_the_same_keys_in_opposite_order_do_not_deadlock(journey: Journey):
+    keys = [f"key-{number}" for number in range(200)]
+
+    def send(order: Iterable[str]) -> list[object]:
+        rows = [{"to": PHONE, "key": key} for key in order]
+        return list(journey.cascade.send_many(rows, text=WORDS).ids)
+
+    with ThreadPoolExecutor(4) as pool:
+        sent = [pool.submit(send, keys[:: 1 if n % 2 else -1]) for n in range(4)]
+        ids = [done.result() if n % 2 else done.result()[::-1] for n, done in enumerate(sent)]
+
+    deadlocks = journey.row("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+    assert ids[0] == ids[1] == ids[2] == ids[3]
+    assert count(journey, "messages") == 200
+    assert deadlocks[0] == 0
+
+
+def test_a_refused_row_is_named_and_stops_nobody(journey: Journey, hints: list[Hint]):
+    rows = [
+        {"to": PHONE, "variables": {"name": "А"}},
+        {"to": "12", "variables": {"name": "А"}},
+        {"to": PHONE},
+        {"to": PHONE, "variables": {"name": "x" * 1001}},
+        {"to": PHONE, "variables": {"name": "Б"}, "key": "k"},
+        {"to": PHONE, "variables": {"name": "В"}, "key": "k"},
+    ]
+
+    report = journey.cascade.send_many(rows, text="#name#, ждём")
+
+    assert [(one.row, one.error.field) for one in report.errors] == [
+        (2, "phone"),
+        (3, "variables['name']"),
+        (4, "text"),
+        (6, "key"),
+    ]
+    assert [one is not None for one in report.ids] == [True, False, False, False, True, False]
+    assert report.accepted == 2
+    assert len(hints) == count(journey, "messages") == 2
+
+
+def test_a_set_of_one_key_and_one_request_is_one_message(journey: Journey):
+    report = journey.cascade.send_many([{"to": PHONE, "key": "k"}] * 3, text=WORDS)
+
+    assert len(set(report.ids)) == 1
+    assert count(journey, "messages") == 1
+
+
+def test_sending_to_nobody_is_no_fault(journey: Journey, hints: list[Hint]):
+    assert journey.cascade.send_many([], text=WORDS).ids == []
+    assert hints == []
+
+
+LONE = "\ud83d"  # half of an emoji
+
+
+@pytest.mark.parametrize(
+    ("field", "asked"),
+    [
+        ("text", {"text": "a\x00b"}),
+        ("text", {"text": LONE}),
+        ("text", {"text": "  "}),
+        ("text", {"text": "x" * 1001}),
+        ("text", {"text": "#name#" * 2, "variables": {"name": "x" * 501}}),
+        ("text", {"text": None}),
+        ("variables['name']", {"text": "#name#"}),
+        ("variables['name']", {"text": "#name#", "variables": {"name": "\x00"}}),
+        ("variables['name']", {"text": "#name#", "variables": {"name": LONE}}),
+        ("variables['name']", {"text": "#name#", "variables": {"name": 5}}),
+        ("variables", {"variables": {LONE: "x"}}),
+        ("templates['whatsapp']", {"templates": {"whatsapp": Template(LONE, "ru", {})}}),
+        ("templates['whatsapp']", {"templates": {"whatsapp": Template("t", "\x00", {})}}),
+        ("templates['whatsapp']", {"templates": {"whatsapp": Template("t", "ru", {"1": LONE})}}),
+        ("templates['whatsapp']", {"templates": {"whatsapp": Template("t", "ru", {LONE: "1"})}}),
+        ("templates['whatsapp']", {"templates": {"whatsapp": Template("t", "ru", {"1": 5})}}),
+        ("variables['day']", {"templates": {"whatsapp": Template("t", "ru", {"1": "#day#"})}}),
+        ("templates['pigeon']", {"templates": {"pigeon": Template("t", "ru", {})}}),
+        ("sender", {"sender": ""}),
+        ("sender", {"sender": "x" * 201}),
+        ("sender", {"sender": "\x00"}),
+        ("key", {"key": ""}),
+        ("key", {"key": LONE}),
+        ("key", {"key": 5}),
+        ("policy", {"policy": "\x00"}),
+        ("policy", {"policy": LONE}),
+        ("priority", {"priority": "now"}),
+        ("phone", {"to": "hello"}),
+        ("phone", {"to": LONE}),
+        ("phone", {"to": ""}),
+        ("deadline", {"deadline": dt.datetime(2090, 1, 1)}),
+        ("deadline", {"deadline": dt.datetime(2020, 1, 1, tzinfo=dt.UTC)}),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_by_the_name_of_its_field(
+    journey: Journey, hints: list[Hint], field: str, asked: dict[str, object]
+):
+    with pytest.raises(InvalidInputError) as error:
+        journey.send(**asked)
+
+    assert error.value.field.startswith(field)
+    assert count(journey, "messages") == count(journey, "idempotency_keys") == 0
+    assert hints == []
+
+
+@pytest.mark.parametrize("words", ["x" * 1000, "👨‍👩‍👧 emoji", "'; DROP TABLE cascade.messages; --", "\\u0000", "%s :ids"])
+def test_any_proper_text_comes_back_as_it_went_in(journey: Journey, words: str):
+    [claimed] = journey.claim(journey.send(text=words))
+
+    content = open_content(journey.ledger.keyring, claimed.message_id, claimed.content)
+    assert content.words() == words
+
+
+def test_an_unknown_policy_is_named_and_nothing_is_written(journey: Journey):
+    with pytest.raises(ConfigurationError, match="nobody"):
+        journey.send(policy="nobody", key="k")
+    assert count(journey, "idempotency_keys") == 0
+
+
+def test_a_message_past_its_deadline_leaves_its_key_unused(journey: Journey):
+    late = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+
+    for _ in range(2):
+        with pytest.raises(InvalidInputError, match="deadline"):
+            journey.send(key="order-1", deadline=late)
+    assert journey.message(journey.send(key="order-1")).state == "in_progress"
+
+
+def test_a_repeat_after_the_deadline_still_gives_the_first_id(journey: Journey):
+    deadline = journey.row("SELECT cascade.clock() + interval '60 seconds'")[0]
+    first = journey.send(key="order-1", deadline=deadline)
+    journey.advance(61)
+
+    assert journey.send(key="order-1", deadline=deadline) == first
+
+
+def test_one_late_row_does_not_stop_its_neighbours(journey: Journey):
+    now = journey.row("SELECT cascade.clock()")[0]
+    asked = Submission(to=PHONE, text=WORDS)
+    timely, late = check(asked), check(replace(asked, deadline=now))
+
+    results = submit(journey.ledger, [late, timely])
+
+    assert isinstance(results[0], InvalidInputError)
+    assert results[1] == timely.message_id
+    assert count(journey, "messages") == 1
+
+
+def test_a_hint_is_published_only_after_its_row_is_committed(journey: Journey):
+    seen: list[int] = []
+
+    def publish(hints: Iterable[Hint]) -> int:
+        ids = [hint.attempt_id for hint in hints]
+        found = journey.rows("SELECT id FROM cascade.attempts WHERE id = ANY(:ids)", ids=ids)
+        seen.extend(row.id for row in found)
+        return len(ids)
+
+    message_id = Cascade(replace(journey.ledger, publish=publish)).send(to=PHONE, text=WORDS)
+
+    assert seen == [journey.attempt(message_id).id]
+
+
+def test_a_hint_that_is_lost_costs_two_seconds_and_no_message(
+    journey: Journey, hints: list[Hint]
+):
+    def publish(_hints: Iterable[Hint]) -> int:
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        Cascade(replace(journey.ledger, publish=publish)).send(to=PHONE, text=WORDS)
+    journey.advance(2.1)
+    journey.tick()
+
+    [attempt] = journey.rows("SELECT id FROM cascade.attempts")
+    assert [hint.attempt_id for hint in hints] == [attempt.id]
+
+
+def test_whoever_waits_too_long_for_a_key_may_try_again(journey: Journey, database_url: str):
+    impatient = connect(database_url)
+
+    @event.listens_for(impatient, "connect")
+    def hurry(dbapi, _record):
+        with dbapi.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '100ms'")
+        dbapi.commit()
+
+    ledger = replace(journey.ledger, engine=impatient)
+    with journey.engine.begin() as holder:
+        holder.execute(text("LOCK TABLE cascade.idempotency_keys IN EXCLUSIVE MODE"))
+        with pytest.raises(TryAgainError, match="key"):
+            Cascade(ledger).send(to=PHONE, text=WORDS, key="order-1")
+    assert Cascade(ledger).send(to=PHONE, text=WORDS, key="order-1")
+    impatient.dispose()
+
+
+def test_a_commit_that_was_not_seen_is_repeated_without_a_second_message(journey: Journey):
+    one = check(Submission(to=PHONE, text=WORDS, key="order-1"))
+
+    assert submit(journey.ledger, [one]) == submit(journey.ledger, [one]) == [one.message_id]
+    assert count(journey, "messages") == count(journey, "attempts") == 1
+
+
+def test_a_message_id_stamped_by_its_producer_is_written_once(
+    journey: Journey, hints: list[Hint]
+):
+    stamped = uuid7()
+    asked = Submission(to=PHONE, text=WORDS, message_id=stamped)
+
+    with ThreadPoolExecutor(4) as pool:
+        ids = [pool.submit(submit, journey.ledger, [check(asked)]) for _ in range(8)]
+        assert {done.result()[0] for done in ids} == {stamped}
+
+    assert count(journey, "attempts") == len(hints) == 1
+
+
+def test_a_broken_connection_is_replaced_and_the_message_written_once(
+    journey: Journey, database_url: str
+):
+    killed = threading.Event()
+    other = connect(database_url)
+
+    @event.listens_for(journey.engine, "before_cursor_execute")
+    def kill(connection, _cursor, statement, *_rest):
+        if "INSERT INTO cascade.messages" in statement and not killed.is_set():
+            killed.set()
+            pid = connection.connection.dbapi_connection.info.backend_pid
+            with other.begin() as killer:
+                killer.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+
+    try:
+        message_id = journey.send(key="order-1")
+    finally:
+        event.remove(journey.engine, "before_cursor_execute", kill)
+        other.dispose()
+
+    assert killed.is_set()
+    assert journey.message(message_id).state == "in_progress"
+    assert count(journey, "messages") == 1
