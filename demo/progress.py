@@ -177,7 +177,9 @@ class _Lines:
 
     def update(self, view: View, total: int, elapsed: float) -> None:
         if elapsed >= self._next:
-            self._console.print(line(view, total=total, elapsed=elapsed), highlight=False)
+            self._console.print(
+                line(view, total=total, elapsed=elapsed), highlight=False, soft_wrap=True
+            )
             self._next = elapsed + self._pause
 
 

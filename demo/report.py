@@ -16,11 +16,12 @@ from cascade.domain.books import Books, Entry, Line
 from cascade.domain.money import Amount
 from cascade.domain.phone import masked
 from cascade.domain.state import AttemptState
-from demo.figures import ChannelFigures, Figures, Sum
+from demo.figures import AccountBooks, ChannelFigures, Figures, Sum
 
 
 WIDTH = 96
 SHOWN = 5  # lines of each kind of imbalance
+NBSP = "\N{NO-BREAK SPACE}"
 _MINUTE = 60.0
 _SIGNS = {"RUB": "₽"}
 
@@ -28,11 +29,11 @@ Cell = Callable[[ChannelFigures], str]
 
 
 def render(figures: Figures) -> RenderableType:
-    """The whole report, for a console of 100 columns."""
+    """The whole report, for a console of 80 columns and more."""
     return Group(
         _panel("Channels", _channels(figures)),
         _panel("In all", _in_all(figures)),
-        _panel("The two books", _books(figures)),
+        _panel("The two books: messages and ₽", _books(figures)),
     )
 
 
@@ -160,12 +161,12 @@ def _rows(figures: Figures) -> Iterator[tuple[str, Cell, str]]:
         if any(one.outcomes.get(state) for one in figures.channels):
             yield f"  {_OUTCOMES.get(state, state.value)}", _outcome_of(state), ""
     yield "reached", lambda one: _share(one.delivered, one.attempts), "green"
-    yield "median from acceptance", _since_accepted, ""
-    yield "median from the call", _since_called, ""
+    yield "half within", _since_accepted, ""
+    yield "  of the call", _since_called, ""
     yield "cost", lambda one: _roubles(one.cost), "bold"
 
 
-_OUTCOMES = {AttemptState.UNSUPPORTED: "not a user", AttemptState.DELIVERED: "delivered, not read"}
+_OUTCOMES = {AttemptState.UNSUPPORTED: "not a user", AttemptState.DELIVERED: "delivered only"}
 
 
 def _outcome_of(state: AttemptState) -> Cell:
@@ -255,19 +256,23 @@ def _overlap(figures: Figures) -> str:
 
 
 def _books(figures: Figures) -> RenderableType:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), expand=True, show_footer=True)
     in_all = figures.in_all
-    table.add_column("account", footer=in_all.account)
-    table.add_column("Cascade charged", footer=_both(in_all.charged), justify="right")
-    table.add_column("+ unattributable", footer=_both(in_all.unattributable), justify="right")
-    table.add_column("the sandbox bills", footer=_both(in_all.billed), justify="right")
-    table.add_column("difference", footer=_roubles(in_all.difference), justify="right")
+    table = Table(box=box.SIMPLE_HEAD, expand=True, show_footer=True, show_edge=False)
+    table.collapse_padding, table.pad_edge = True, False
+    table.add_column("account", footer=in_all.account, no_wrap=True)
+    for name, value in _COLUMNS:
+        table.add_column(name, footer=value(in_all), justify="right", no_wrap=True)
     for one in figures.accounts:
-        middle = _both(one.unattributable)
-        table.add_row(
-            one.account, _both(one.charged), middle, _both(one.billed), _roubles(one.difference)
-        )
+        table.add_row(one.account, *(value(one) for _, value in _COLUMNS))
     return Group(table, _verdict(figures))
+
+
+_COLUMNS: tuple[tuple[str, Callable[[AccountBooks], str]], ...] = (
+    ("Cascade charged", lambda one: _both(one.charged)),
+    ("unattributable", lambda one: _both(one.unattributable)),
+    ("sandbox bills", lambda one: _both(one.billed)),
+    ("difference", lambda one: _grouped(one.difference)),
+)
 
 
 def _verdict(figures: Figures) -> Text:
@@ -280,8 +285,8 @@ def _verdict(figures: Figures) -> Text:
         )
         return Text(said, style="green")
     said = (
-        f"They do not agree. Unheard: {_both(in_all.unheard)}; duplicates: "
-        f"{_both(in_all.duplicates)}; amounts that differ: {len(books.differing)}; lines without "
+        f"They do not agree. Unheard: {in_all.unheard.count}; duplicates: "
+        f"{in_all.duplicates.count}; amounts that differ: {len(books.differing)}; lines without "
         f"a charge: {len(books.unpaired_lines)}; charges without a line: "
         f"{len(books.unpaired_entries)}."
     )
@@ -289,11 +294,11 @@ def _verdict(figures: Figures) -> Text:
 
 
 def _both(sum_: Sum) -> str:
-    return f"{_count(sum_.count)}  {_roubles(sum_.amount)}"
+    return f"{_count(sum_.count)}{NBSP * 2}{_grouped(sum_.amount)}"
 
 
 def _count(number: int) -> str:
-    return f"{number:,}".replace(",", "\N{NO-BREAK SPACE}")
+    return f"{number:,}".replace(",", NBSP)
 
 
 def _share(part: int, whole: int) -> str:
@@ -311,8 +316,11 @@ def _money(amount: Amount | None) -> str:
 
 
 def _roubles(amount: Decimal) -> str:
-    grouped = f"{_fixed(amount):,f}".replace(",", "\N{NO-BREAK SPACE}")
-    return f"{grouped}\N{NO-BREAK SPACE}₽"
+    return f"{_grouped(amount)}{NBSP}₽"
+
+
+def _grouped(amount: Decimal) -> str:
+    return f"{_fixed(amount):,f}".replace(",", NBSP)
 
 
 def _exact(amount: Decimal) -> str:
@@ -327,6 +335,6 @@ def _fixed(amount: Decimal) -> Decimal:
 
 def _duration(seconds: float) -> str:
     if seconds < _MINUTE:
-        return f"{seconds:.1f}\N{NO-BREAK SPACE}s"
+        return f"{seconds:.1f}{NBSP}s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}\N{NO-BREAK SPACE}min {rest}\N{NO-BREAK SPACE}s"
+    return f"{minutes}{NBSP}m{NBSP}{rest}{NBSP}s"

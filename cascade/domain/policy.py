@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,20 +65,28 @@ def read_policies(
 
     Raises ConfigurationError naming file, policy, step and cure.
     """
+    policies = _table(f"{source}: policies", document.get("policies", {}))
     return [
-        Policy(name=name, steps=_steps(f"{source}: policy {name!r}", table, channels))
-        for name, table in document.get("policies", {}).items()
+        Policy(name=name, steps=_steps(f"{source}: policy {name!r}", policy, channels))
+        for name, policy in policies.items()
     ]
 
 
+def _table(where: str, value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(where, "it is no table", "write it as a TOML table")
+    return value
+
+
 def _steps(
-    where: str, table: Mapping[str, Any], channels: Mapping[Channel, ChannelFacts]
+    where: str, policy: object, channels: Mapping[Channel, ChannelFacts]
 ) -> tuple[Step, ...]:
-    rows: Sequence[Mapping[str, Any]] = table.get("steps", [])
-    if not rows:
-        raise ConfigurationError(where, "it has no steps", "give it at least one step")
+    rows = _table(where, policy).get("steps")
+    if not isinstance(rows, list) or not rows:
+        raise ConfigurationError(where, "it has no steps", "give it a list of at least one step")
     steps = tuple(
-        _step(f"{where}, step {place}", row, channels) for place, row in enumerate(rows, 1)
+        _step(f"{where}, step {place}", _table(f"{where}, step {place}", row), channels)
+        for place, row in enumerate(rows, 1)
     )
     seen: set[Channel] = set()
     for place, step in enumerate(steps, 1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import json
 
 from cascade.domain.state import AttemptState
 
@@ -21,6 +22,7 @@ def dedupe_key(
     `refs` are ours and the provider's, `native` its status and code. The time of the event is
     part of it, since providers' references restart and repeat.
     """
-    when = "" if event_at is None else event_at.isoformat()
-    parts = (account, refs[0] or "", refs[1] or "", status.value, *native, when)
-    return hashlib.blake2b("\x1f".join(parts).encode(), digest_size=16).digest()
+    when = None if event_at is None else event_at.isoformat()
+    # JSON keeps the parts apart, and takes whatever characters a provider sends.
+    parts = json.dumps([account, *refs, status.value, *native, when])
+    return hashlib.blake2b(parts.encode(), digest_size=16).digest()

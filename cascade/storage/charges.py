@@ -70,15 +70,16 @@ class Rates:
     """The rates of the database, read again only when some were added."""
 
     def __init__(self) -> None:
-        self._newest: int | None = None
+        self._count: int | None = None
         self._book = RateBook(())
 
     def book(self, connection: Connection) -> RateBook:
         """All rates, ready to be asked."""
-        newest = connection.execute(text("SELECT max(id) FROM cascade.rates")).scalar_one()
-        if newest != self._newest:
+        # Not the highest id: a lower one may become visible after it.
+        count = connection.execute(text("SELECT count(*) FROM cascade.rates")).scalar_one()
+        if count != self._count:
             self._book = RateBook(_read(connection))
-            self._newest = newest
+            self._count = count
         return self._book
 
 

@@ -35,16 +35,17 @@ def delivered(run: Run) -> Run:
     return run
 
 
-def printed(run: Run) -> str:
-    console = Console(file=io.StringIO(), width=100)
+def printed(run: Run, *, width: int = 100) -> str:
+    console = Console(file=io.StringIO(), width=width)
     console.print(render(run.figures()))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
 
-def test_the_report_fits_a_hundred_columns_and_names_what_matters(delivered: Run) -> None:
-    said = printed(delivered)
-    assert max(map(len, said.splitlines())) <= 100
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_report_fits_the_console_and_names_what_matters(delivered: Run, width: int) -> None:
+    said = printed(delivered, width=width)
+    assert max(map(len, said.splitlines())) <= width
     assert "…" not in said
     for words in ("vk", "unattributable", "agree to the kopeck", "0.30", "1.20", "reach"):
         assert words in said

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import threading
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -331,25 +330,12 @@ def test_a_message_id_stamped_by_its_producer_is_written_once(
 
 
 def test_a_broken_connection_is_replaced_and_the_message_written_once(
-    journey: Journey, database_url: str
+    journey: Journey, cut_connection: Callable[[str], list[str]]
 ):
-    killed = threading.Event()
-    other = connect(database_url)
+    cut = cut_connection("INSERT INTO cascade.messages")
 
-    @event.listens_for(journey.engine, "before_cursor_execute")
-    def kill(connection, _cursor, statement, *_rest):
-        if "INSERT INTO cascade.messages" in statement and not killed.is_set():
-            killed.set()
-            pid = connection.connection.dbapi_connection.info.backend_pid
-            with other.begin() as killer:
-                killer.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+    message_id = journey.send(key="order-1")
 
-    try:
-        message_id = journey.send(key="order-1")
-    finally:
-        event.remove(journey.engine, "before_cursor_execute", kill)
-        other.dispose()
-
-    assert killed.is_set()
+    assert len(cut) == 1
     assert journey.message(message_id).state == "in_progress"
     assert count(journey, "messages") == 1

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+
+from cascade import Channel, Lane, MessageState
+from demo.stack import WORKERS
+from tests.acceptance.secrecy import broker_contents, found, secrets
+from tests.acceptance.service import Service, bodies, phone
+
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
+
+BACKLOG = 16  # hints, four for each child of a channel's worker
+
+
+def test_an_urgent_message_is_served_while_its_channel_is_busy_with_a_backlog(
+    service: Service,
+) -> None:
+    bulk = [phone(f"1111{digit}", number) for digit in (1, 2) for number in (8, 9)]
+    with service.without("vk"), service.broker() as broker:
+        waiting = service.send_many(bulk, priority=Lane.BULK)
+        urgent = service.send(phone("11113", 8), priority=Lane.URGENT)
+        service.await_final([urgent])
+        assert service.status(urgent).channel is Channel.VK
+        assert {(one.state, one.tries) for one in service.attempts(waiting)} == {("queued", 0)}
+        contents = "\n".join(broker_contents(broker))
+        queued = broker.lrange("cascade:vk.bulk", 0, -1)
+    assert queued
+    assert b"".join(bodies(queued)).count(b"[[") == len(queued)
+    assert found(contents, secrets(bulk)) == []
+    service.await_final(waiting)
+
+
+def test_a_worker_that_serves_all_lanes_takes_the_urgent_one_first(service: Service) -> None:
+    with service.without("urgent"):
+        with service.without("vk"):
+            bulk = [service.send(phone("12111", n), priority=Lane.BULK) for n in range(BACKLOG)]
+            urgent = service.send(phone("11114", 8), priority=Lane.URGENT)
+        service.await_final([*bulk, urgent])
+    [first] = service.attempts([urgent])
+    children = WORKERS["vk"][1]
+    before = [one for one in service.attempts(bulk) if one.started_at < first.started_at]
+    assert len(before) < children  # at most those that were claimed side by side with it
+    assert service.status(urgent).state is MessageState.DELIVERED

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import contextlib
+import tomllib
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hypothesis import given, settings, strategies as st
+
+from cascade.domain.errors import ConfigurationError
+from cascade.domain.policy import ChannelFacts, Policy, read_policies, seconds
+from cascade.domain.state import Channel, Success
+from cascade.services.sync import load_policies
+from tests.domain.building import a_document, channel_facts
+
+
+CONFIG = Path(__file__).parents[2] / "config"
+CHANNELS = {
+    Channel.VK: channel_facts(ttl_minimum=15, ttl_maximum=86_400),
+    Channel.SMS: channel_facts(ttl_minimum=0, ttl_maximum=86_400, read_receipts=False),
+}
+
+
+def read(
+    document: Mapping[str, Any], channels: Mapping[Channel, ChannelFacts] = CHANNELS
+) -> list[Policy]:
+    return read_policies("policies.toml", document, channels)
+
+
+def refusal(*steps: object) -> ConfigurationError:
+    """Why a policy of these steps is refused; it always names the file, the policy and a cure."""
+    with pytest.raises(ConfigurationError) as caught:
+        read(a_document(*steps, name="careless"))
+    assert caught.value.field.startswith("policies.toml: policy 'careless'")
+    assert caught.value.cure
+    return caught.value
+
+
+class TestDurations:
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [("1s", 1), ("15s", 15), ("10m", 600), ("1h", 3600), ("7d", 604_800), ("090s", 90)],
+    )
+    def test_a_number_and_a_unit_are_seconds(self, text: str, expected: int) -> None:
+        assert seconds(text) == expected
+
+    @pytest.mark.parametrize(
+        "text",
+        ["", "15", "s", "15 s", " 15s", "15s ", "15s\n", "-15s", "1.5h", "15S", "1w", "1h30m"],
+    )
+    def test_anything_else_is_refused(self, text: str) -> None:
+        with pytest.raises(ValueError, match="not a duration"):
+            seconds(text)
+
+    @pytest.mark.parametrize("value", [15, 15.0, None, True, ["15s"]])
+    def test_a_value_that_is_no_text_is_refused(self, value: object) -> None:
+        with pytest.raises(ValueError, match="not a duration"):
+            seconds(value)
+
+    @pytest.mark.parametrize("text", ["0s", "0m", "00d"])
+    def test_no_time_at_all_is_refused(self, text: str) -> None:
+        with pytest.raises(ValueError, match="not a duration"):
+            seconds(text)
+
+    @settings(deadline=None)
+    @given(st.one_of(st.text(max_size=5), st.integers(), st.none(), st.floats()))
+    def test_no_value_gives_anything_but_whole_seconds_or_a_value_error(
+        self, value: object
+    ) -> None:
+        with contextlib.suppress(ValueError):
+            assert seconds(value) >= 1
+
+
+class TestReading:
+    def test_the_order_of_the_steps_is_the_order_of_the_file(self) -> None:
+        (policy,) = read(
+            a_document({"channel": "sms", "ttl": "1m"}, {"channel": "vk", "ttl": "1h"})
+        )
+        assert policy.name == "default"
+        assert [step.channel for step in policy.steps] == [Channel.SMS, Channel.VK]
+        assert [step.ttl for step in policy.steps] == [60, 3600]
+
+    def test_a_step_knows_the_account_that_serves_it_and_its_minimum(self) -> None:
+        (policy,) = read(a_document({"channel": "vk", "ttl": "15s"}))
+        assert (policy.steps[0].account, policy.steps[0].ttl_minimum) == ("an-account", 15)
+
+    def test_a_step_asks_for_delivery_and_waits_without_bounds_unless_it_says_more(self) -> None:
+        (policy,) = read(a_document({"channel": "vk", "ttl": "15s"}))
+        assert policy.steps[0].success is Success.DELIVERED
+        assert policy.steps[0].max_wait is None
+
+    def test_a_step_may_ask_to_be_read_and_bound_its_waiting(self) -> None:
+        row = {"channel": "vk", "ttl": "15s", "success": "read", "max_wait": "20s"}
+        (policy,) = read(a_document(row))
+        assert policy.steps[0].success is Success.READ
+        assert policy.steps[0].max_wait == 20
+
+    @pytest.mark.parametrize("ttl", ["15s", "86400s"])
+    def test_the_providers_shortest_and_longest_ttl_are_taken(self, ttl: str) -> None:
+        read(a_document({"channel": "vk", "ttl": ttl}))
+
+    def test_a_file_may_hold_many_policies_or_none(self) -> None:
+        rows = [{"channel": "vk", "ttl": "15s"}]
+        document = {"policies": {"one": {"steps": rows}, "two": {"steps": rows}}}
+        assert [policy.name for policy in read(document)] == ["one", "two"]
+        assert read({}) == []
+
+
+class TestRefusals:
+    def test_the_text_names_file_policy_step_field_problem_and_cure(self) -> None:
+        good = {"channel": "sms", "ttl": "1m"}
+        error = refusal(good, {"channel": "vk", "ttl": "14s"})
+        assert str(error) == (
+            "policies.toml: policy 'careless', step 2, ttl:"
+            " 14 s is below what vk by an-account takes; give at least 15s"
+        )
+
+    def test_a_ttl_above_the_providers_maximum(self) -> None:
+        error = refusal({"channel": "vk", "ttl": "2d"})
+        assert error.field.endswith("step 1, ttl")
+        assert error.cure == "give at most 86400s"
+
+    @pytest.mark.parametrize("ttl", [None, 15, "soon", "0s"])
+    def test_a_ttl_that_is_no_duration(self, ttl: object) -> None:
+        error = refusal({"channel": "vk", "ttl": ttl})
+        assert error.field.endswith("step 1, ttl")
+        assert "15s" in error.cure
+
+    def test_a_step_without_ttl(self) -> None:
+        assert refusal({"channel": "vk"}).field.endswith("step 1, ttl")
+
+    @pytest.mark.parametrize("wait", [20, "0s", "a while"])
+    def test_a_max_wait_that_is_no_duration(self, wait: object) -> None:
+        error = refusal({"channel": "vk", "ttl": "15s", "max_wait": wait})
+        assert error.field.endswith("step 1, max_wait")
+
+    @pytest.mark.parametrize("channel", ["pigeon", "VK", None, 1, ["vk"]])
+    def test_a_channel_that_no_account_serves(self, channel: object) -> None:
+        error = refusal({"channel": channel, "ttl": "15s"})
+        assert error.field.endswith("step 1, channel")
+        assert error.cure == "use one of sms, vk"
+
+    def test_a_known_channel_without_an_account(self) -> None:
+        assert "served by no account" in refusal({"channel": "ok", "ttl": "15s"}).problem
+
+    def test_a_channel_named_twice(self) -> None:
+        row = {"channel": "vk", "ttl": "15s"}
+        error = refusal(row, {"channel": "sms", "ttl": "1m"}, row)
+        assert error.field.endswith("step 3")
+        assert error.problem == "channel vk appears twice"
+
+    @pytest.mark.parametrize("success", ["seen", "READ", None, True, ["read"]])
+    def test_a_success_that_does_not_exist(self, success: object) -> None:
+        error = refusal({"channel": "vk", "ttl": "15s", "success": success})
+        assert error.field.endswith("step 1, success")
+        assert error.cure == "use delivered or read"
+
+    def test_a_wish_to_be_read_where_nobody_tells(self) -> None:
+        error = refusal({"channel": "sms", "ttl": "1m", "success": "read"})
+        assert error.field.endswith("step 1, success")
+        assert error.cure == "use delivered"
+
+    def test_a_misspelt_field(self) -> None:
+        error = refusal({"channel": "vk", "ttl": "15s", "maxwait": "20s"})
+        assert error.field.endswith("step 1, maxwait")
+        assert "max_wait" in error.cure
+
+    @pytest.mark.parametrize("steps", [[], "vk", {"channel": "vk"}, 3, None])
+    def test_a_policy_without_a_list_of_steps(self, steps: object) -> None:
+        with pytest.raises(ConfigurationError, match="policy 'careless'"):
+            read({"policies": {"careless": {"steps": steps}}})
+
+    def test_a_policy_without_steps(self) -> None:
+        with pytest.raises(ConfigurationError, match="policy 'careless': it has no steps"):
+            read({"policies": {"careless": {}}})
+
+    @pytest.mark.parametrize("step", ["vk", 3, None, ["vk", "15s"]])
+    def test_a_step_that_is_no_table(self, step: object) -> None:
+        assert refusal(step).field.endswith("step 1")
+
+    @pytest.mark.parametrize("policy", ["vk", 3, ["vk"]])
+    def test_a_policy_that_is_no_table(self, policy: object) -> None:
+        with pytest.raises(ConfigurationError, match="policy 'careless'"):
+            read({"policies": {"careless": policy}})
+
+    @pytest.mark.parametrize("policies", ["vk", 3, [{"steps": []}]])
+    def test_policies_that_are_no_table(self, policies: object) -> None:
+        with pytest.raises(ConfigurationError, match=r"policies\.toml"):
+            read({"policies": policies})
+
+
+class TestTheShippedPolicies:
+    def test_they_hold_against_the_shipped_accounts(self) -> None:
+        policies = {policy.name: policy for policy in load_policies(CONFIG)}
+        assert set(policies) == {"default", "patient", "code"}
+
+    def test_the_default_goes_from_vk_to_sms(self) -> None:
+        (default,) = [policy for policy in load_policies(CONFIG) if policy.name == "default"]
+        assert [step.channel for step in default.steps] == [
+            Channel.VK,
+            Channel.OK,
+            Channel.VIBER,
+            Channel.WHATSAPP,
+            Channel.SMS,
+        ]
+
+    def test_the_step_that_is_too_short_for_its_provider_is_named(self, tmp_path: Path) -> None:
+        text = (CONFIG / "policies.toml").read_text("utf-8")
+        careless = text.replace(
+            'channel = "viber", ttl = "30s"', 'channel = "viber", ttl = "29s"', 1
+        )
+        (tmp_path / "policies.toml").write_text(careless, "utf-8")
+        (tmp_path / "providers.toml").write_bytes((CONFIG / "providers.toml").read_bytes())
+        with pytest.raises(
+            ConfigurationError, match="policy 'default', step 3, ttl: 29 s is below"
+        ):
+            load_policies(tmp_path)
+
+    def test_a_file_that_is_no_toml_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "policies.toml").write_text("[policies", "utf-8")
+        with pytest.raises(ConfigurationError, match=r"policies\.toml: it cannot be read as TOML"):
+            load_policies(tmp_path)
+
+    def test_every_field_they_use_is_one_that_the_reader_knows(self) -> None:
+        document = tomllib.loads((CONFIG / "policies.toml").read_text("utf-8"))
+        used = {key for p in document["policies"].values() for step in p["steps"] for key in step}
+        assert used <= {"channel", "ttl", "success", "max_wait"}

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+
+from decimal import Decimal
+
+import pytest
+
+from cascade.channels.base import Accepted, Unavailable
+from cascade.domain.money import PriceUnit, Rate
+from cascade.domain.state import Channel
+from cascade.services.charge import charge
+from cascade.storage.charges import sync_rates
+from cascade.storage.database import transaction
+from tests.services.journey import Journey, a_step
+
+
+pytestmark = pytest.mark.integration
+
+
+def a_rate(price: str, *, valid_from: dt.datetime, prefix: str = "+7", **more: object) -> Rate:
+    facts: dict[str, object] = {
+        "account": "smsc",
+        "channel": Channel.SMS,
+        "unit": PriceUnit.SEGMENT,
+        "currency": "RUB",
+    }
+    return Rate(prefix=prefix, price=Decimal(price), valid_from=valid_from, **facts | more)  # type: ignore[arg-type]  # by name
+
+
+def by_sms(journey: Journey, **more: object) -> uuid.UUID:
+    journey.policy(a_step(Channel.SMS, ttl=3600))
+    message_id = journey.send(**more)
+    journey.call(message_id, Accepted())
+    return message_id
+
+
+def now(journey: Journey) -> dt.datetime:
+    moment = journey.row("SELECT cascade.clock()")[0]
+    assert isinstance(moment, dt.datetime)
+    return moment
+
+
+def delivered_cost(journey: Journey, message_id: uuid.UUID) -> tuple[Decimal | None, int]:
+    journey.deliver(message_id)
+    [one] = journey.charges()
+    return one.amount, one.units
+
+
+def test_the_rate_in_force_at_the_first_call_counts_even_if_a_newer_one_exists(journey: Journey):
+    message_id = by_sms(journey)
+    journey.advance(60)
+    transaction(
+        journey.engine, lambda c: sync_rates(c, [a_rate("9", valid_from=now(journey))])
+    )
+    journey.advance(60)
+
+    assert delivered_cost(journey, message_id) == (Decimal("2.000000"), 1)
+
+
+def test_a_retry_keeps_the_price_of_the_first_call(journey: Journey):
+    journey.policy(a_step(Channel.SMS, ttl=3600))
+    message_id = journey.send()
+    journey.call(message_id, Unavailable("refused"))
+    transaction(
+        journey.engine, lambda c: sync_rates(c, [a_rate("9", valid_from=now(journey))])
+    )
+    journey.advance(2)
+    journey.tick()
+    journey.call(message_id, Accepted())
+
+    assert delivered_cost(journey, message_id)[0] == Decimal(2)
+
+
+def test_a_rate_that_was_added_is_used_at_once(journey: Journey):
+    first = by_sms(journey)
+    journey.deliver(first)
+    transaction(
+        journey.engine, lambda c: sync_rates(c, [a_rate("9", valid_from=now(journey))])
+    )
+    second = by_sms(journey)
+    journey.deliver(second)
+
+    assert [one.amount for one in journey.charges()] == [Decimal(2), Decimal(9)]
+
+
+def test_a_rate_whose_transaction_ended_last_is_seen_like_any_other(journey: Journey):
+    """Ids are given at the insert: a lower id may become visible after a higher one."""
+    with journey.engine.connect() as slow:
+        sync_rates(slow, [a_rate("9", valid_from=now(journey))])
+        transaction(
+            journey.engine,
+            lambda c: sync_rates(c, [a_rate("1", prefix="+4", valid_from=now(journey))]),
+        )
+        first = by_sms(journey)
+        journey.deliver(first)
+        slow.commit()
+    second = by_sms(journey)
+    journey.deliver(second)
+
+    assert [one.amount for one in journey.charges()] == [Decimal(2), Decimal(9)]
+
+
+@pytest.mark.parametrize(
+    ("to", "cost"), [("+79161234567", "2.00"), ("+77012345678", "5.20"), ("+375291234567", "8.40")]
+)
+def test_the_longest_prefix_of_the_number_gives_the_price(journey: Journey, to: str, cost: str):
+    message_id = by_sms(journey, to=to)
+
+    assert delivered_cost(journey, message_id)[0] == Decimal(cost)
+
+
+@pytest.mark.parametrize(
+    ("words", "units"), [("x" * 160, 1), ("x" * 161, 2), ("я" * 70, 1), ("я" * 141, 3)]
+)
+def test_a_rate_by_segments_is_multiplied_by_them(journey: Journey, words: str, units: int):
+    message_id = by_sms(journey, text=words)
+
+    assert delivered_cost(journey, message_id) == (Decimal("2.00") * units, units)
+
+
+def test_segments_are_counted_with_every_place_filled(journey: Journey):
+    message_id = by_sms(journey, text="#name#", variables={"name": "я" * 71})
+
+    assert delivered_cost(journey, message_id)[1] == 2
+
+
+def test_a_rate_by_message_does_not_count_segments(journey: Journey):
+    message_id = journey.send(text="я" * 300)
+    journey.call(message_id, Accepted())
+
+    assert delivered_cost(journey, message_id) == (Decimal("0.30"), 1)
+
+
+def test_without_a_rate_the_delivery_is_booked_unrated_with_an_alert(
+    journey: Journey, caplog: pytest.LogCaptureFixture
+):
+    message_id = by_sms(journey, to="+4915112345678")
+
+    assert delivered_cost(journey, message_id) == (None, 1)
+
+    assert "unrated" in caplog.text
+    assert "15112345678" not in caplog.text
+    assert journey.message(message_id).state == "delivered"
+    assert journey.cascade.status(message_id).cost == {}
+
+
+def test_a_charge_says_when_the_delivery_was_and_by_which_rate(journey: Journey):
+    message_id = by_sms(journey)
+    journey.deliver(message_id)
+
+    [one] = journey.charges()
+    rate = journey.row("SELECT * FROM cascade.rates WHERE id = :id", id=one.rate_id)
+    attempt = journey.attempt(message_id)
+    assert (rate.account, rate.prefix, rate.price) == ("smsc", "+7", Decimal(2))
+    assert one.occurred_at == attempt.delivered_at
+    assert one.booked_at >= one.occurred_at
+
+
+def test_only_what_was_delivered_is_charged(journey: Journey):
+    for _ in range(3):
+        by_sms(journey)
+    journey.advance(7300)
+    journey.tick()
+
+    assert journey.charges() == []
+
+
+def test_an_attempt_is_charged_once_however_often_it_is_booked(journey: Journey):
+    message_id = by_sms(journey)
+    journey.deliver(message_id)
+    attempt_id = journey.attempt(message_id).id
+
+    for _ in range(2):
+        transaction(journey.engine, lambda c: charge(c, journey.ledger, [attempt_id]))
+
+    assert len(journey.charges()) == 1
+
+
