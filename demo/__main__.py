@@ -13,6 +13,7 @@ import time
 import uuid
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -60,7 +61,8 @@ def main() -> int:
     """Runs the demo; the exit status says whether the books agree."""
     given = arguments()
     console = Console() if sys.stdout.isatty() else Console(width=100)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for ending in (signal.SIGINT, signal.SIGTERM):  # also where a shell has SIGINT ignored
+        signal.signal(ending, signal.default_int_handler)
     parent = ROOT / ".cascade"
     parent.mkdir(exist_ok=True)
     directory = Path(tempfile.mkdtemp(prefix="demo-", dir=parent))
@@ -184,7 +186,8 @@ def keep(stack: Stack, console: Console) -> None:
     console.print(f"sandbox   {stack.sandbox_url}")
     console.print(f"logs      {stack.directory / 'logs'}")
     console.print("[dim]Ctrl-C stops all of it[/]")
-    Event().wait()
+    with suppress(KeyboardInterrupt):
+        Event().wait()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ from demo.stack import Stack
 def main() -> int:
     """Starts the stack, writes its environment to `.cascade/up/env`, and waits."""
     console = Console()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for ending in (signal.SIGINT, signal.SIGTERM):  # also where a shell has SIGINT ignored
+        signal.signal(ending, signal.default_int_handler)
     directory = ROOT / ".cascade" / "up"
     shutil.rmtree(directory, ignore_errors=True)
     stack = Stack(directory, seed=1, scale=1.0)

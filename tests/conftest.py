@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,24 +32,35 @@ TABLES = (
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def home() -> Iterator[Path]:
+    """Where servers keep their files.
+
+    Not under pytest's own directory: every run of pytest closes that to other users again, and
+    root's PostgreSQL, which runs as another user, would lose its files in mid-flight.
+    """
+    with tempfile.TemporaryDirectory(prefix="cascade-tests-", ignore_cleanup_errors=True) as path:
+        yield Path(path)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(home: Path) -> Iterator[str]:
     """A server on which tests may create databases."""
     given = os.environ.get("CASCADE_DATABASE_URL")
     if given:
         yield given
         return
-    with embedded.postgres(tmp_path_factory.mktemp("postgres"), durable=False) as url:
+    with embedded.postgres(home / "postgres", durable=False) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
-def broker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def broker_url(home: Path) -> Iterator[str]:
     """A broker that tests may fill and flush."""
     given = os.environ.get("CASCADE_BROKER_URL")
     if given:
         yield given
         return
-    with embedded.valkey(tmp_path_factory.mktemp("valkey"), durable=False) as url:
+    with embedded.valkey(home / "valkey", durable=False) as url:
         yield url
 
 

@@ -27,7 +27,9 @@ def main() -> None:
     sys.stdout.write(f"Flower: http://{given.host}:{given.port}\n")
     sys.stdout.flush()
     app = make_app(load(BrokerSettings).broker_url.get_secret_value())
-    app.start(["flower", f"--address={given.host}", f"--port={given.port}"])
+    columns = "name,args,result,state,received,runtime,worker,uuid"
+    address = [f"--address={given.host}", f"--port={given.port}"]
+    app.start(["flower", *address, f"--tasks-columns={columns}"])
 
 
 if __name__ == "__main__":

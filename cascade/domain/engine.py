@@ -88,11 +88,12 @@ def cancel(cascade: Cascade, now: dt.datetime) -> Cascade:
 
 def _heard(attempt: Attempt, word: Word, now: dt.datetime) -> Attempt:
     delivered = word.state.rank >= AttemptState.DELIVERED.rank
+    taken = delivered or word.state is AttemptState.SENT  # the others may be a refusal at once
     changed = replace(
         attempt,
         state=word.state,
         error=_reason(attempt, word),
-        sent_at=attempt.sent_at or now,
+        sent_at=attempt.sent_at or (now if taken else None),
         delivered_at=attempt.delivered_at or (now if delivered else None),
         read_at=now if word.state is AttemptState.READ else attempt.read_at,
     )

@@ -42,28 +42,34 @@ def collect(ledger: Ledger) -> Counter[str]:
 
 def _collect_set(ledger: Ledger, total: Counter[str], quota: int) -> int | None:
     """How many receipts were taken; None if applying them failed."""
+    taken: list[int] = []
+
+    def work(connection: Connection) -> tuple[int, Advanced]:
+        taken[:] = inbox.take(connection, quota)
+        return _apply(connection, ledger, taken)
+
     try:
-        taken, orphans, advanced = transaction(
-            ledger.engine, lambda connection: _apply(connection, ledger, quota)
-        )
+        orphans, advanced = transaction(ledger.engine, work)
     except Exception as error:
-        if is_passing(error):
+        if is_passing(error) or not taken:
             raise
         log.exception("a set of receipts failed", extra={"quota": quota})
-        if quota == 1:
-            total["set_aside"] += transaction(ledger.engine, _defer_culprit)
+        if len(taken) == 1:
+            total["set_aside"] += _defer_culprit(ledger, taken)
         return None
     ledger.publish(advanced.hints)
-    total["applied"] += taken - orphans
+    total["applied"] += len(taken) - orphans
     total["orphans"] += orphans
     total["delivered"] += advanced.delivered
     total["ended"] += advanced.ended
     total["opened"] += len(advanced.hints)
-    return taken
+    return len(taken)
 
 
-def _apply(connection: Connection, ledger: Ledger, quota: int) -> tuple[int, int, Advanced]:
-    taken = inbox.match(connection, inbox.take(connection, quota))
+def _apply(
+    connection: Connection, ledger: Ledger, receipt_ids: Sequence[int]
+) -> tuple[int, Advanced]:
+    taken = inbox.match(connection, receipt_ids)
     known = [one for one in taken if one.attempt_id is not None]
     orphans = [one.id for one in taken if one.attempt_id is None]
     advanced = advance(connection, ledger, _events(known))
@@ -72,7 +78,7 @@ def _apply(connection: Connection, ledger: Ledger, quota: int) -> tuple[int, int
     )
     if orphans and inbox.defer(connection, orphans):
         log.error("receipts of unknown attempts were set aside", extra={"receipts": orphans})
-    return len(taken), len(orphans), advanced
+    return len(orphans), advanced
 
 
 def _events(receipts: Sequence[inbox.Unapplied]) -> dict[uuid.UUID, list[Event]]:
@@ -84,7 +90,6 @@ def _events(receipts: Sequence[inbox.Unapplied]) -> dict[uuid.UUID, list[Event]]
     return events
 
 
-def _defer_culprit(connection: Connection) -> int:
-    culprit = inbox.take(connection, 1)
+def _defer_culprit(ledger: Ledger, culprit: Sequence[int]) -> int:
     log.error("a receipt cannot be applied", extra={"receipts": culprit})
-    return inbox.defer(connection, culprit)
+    return transaction(ledger.engine, lambda connection: inbox.defer(connection, culprit))

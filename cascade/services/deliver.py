@@ -42,14 +42,14 @@ def deliver(
     `CLAIMING` seconds is published again.
     """
     waiting = deque(attempt_ids)
-    flight = Flight(deployment, clock)
+    flight = Flight(deployment)
     landed = _Landed(clock)
     tally: Counter[str] = Counter()
     stop_at = clock() + CLAIMING
     try:
         while landed.results or not flight.is_over or (waiting and clock() < stop_at):
             if waiting and clock() < stop_at:
-                tally["claimed"] += _launch(deployment, flight, channel, waiting)
+                tally["claimed"] += _launch(deployment, flight, channel, waiting, now=clock())
             landed.add(flight.land(LOOK))
             if landed.is_ripe or flight.is_over:
                 tally.update(_settle(deployment, landed.take()))
@@ -86,7 +86,9 @@ class _Landed:
         return taken
 
 
-def _launch(deployment: Deployment, flight: Flight, channel: Channel, waiting: deque[int]) -> int:
+def _launch(
+    deployment: Deployment, flight: Flight, channel: Channel, waiting: deque[int], *, now: float
+) -> int:
     """Claims as many as there is room for, and calls their providers; returns how many."""
     room = min(flight.room(channel), len(waiting))
     if not room:
@@ -95,7 +97,7 @@ def _launch(deployment: Deployment, flight: Flight, channel: Channel, waiting: d
     claimed = transaction(
         deployment.ledger.engine, lambda connection: claim(connection, ids, lease=LEASE)
     )
-    flight.launch(claimed)
+    flight.launch(claimed, claiming_at=now)
     return len(claimed)
 
 

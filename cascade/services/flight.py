@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from cascade.channels.base import Adapter, HttpRequest, Item, Rejected, Result
 from cascade.channels.exchange import requests_for, results
@@ -17,9 +17,8 @@ from cascade.storage.claim import Claimed
 class Flight:
     """Claimed attempts on their way to providers; each comes back with one result."""
 
-    def __init__(self, deployment: Deployment, clock: Callable[[], float]) -> None:
+    def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
-        self._clock = clock
         self._claimed: dict[int, Claimed] = {}  # without a result yet, by attempt id
         self._ready: deque[tuple[HttpRequest[Item], float]] = deque()  # with its latest start
         self._refused: list[tuple[Claimed, Result]] = []  # without a call
@@ -41,9 +40,12 @@ class Flight:
         bulk = min((a.capabilities.bulk for a in adapters if a.channel == channel), default=1)
         return transport.room * bulk
 
-    def launch(self, claimed: Sequence[Claimed]) -> None:
-        """Calls the providers of freshly claimed attempts, as far as there is room at once."""
-        start_by = self._clock() + LEASE - CALL_DEADLINE
+    def launch(self, claimed: Sequence[Claimed], *, claiming_at: float) -> None:
+        """Calls the providers of claimed attempts, as far as there is room at once.
+
+        `claiming_at` is a moment of the clock before the claim: their leases are no older.
+        """
+        start_by = claiming_at + LEASE - CALL_DEADLINE
         self._claimed |= {one.attempt_id: one for one in claimed}
         for account in sorted({one.account for one in claimed}):
             ours = [one for one in claimed if one.account == account]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Connection
 
@@ -13,13 +14,16 @@ from cascade.channels.base import Adapter, Pending, Pollable
 from cascade.channels.exchange import Exchange
 from cascade.channels.polling import poll_requests_for, receipts
 from cascade.domain.engine import RECEIPT_GRACE
-from cascade.services.deployment import CALL_DEADLINE, Deployment
+from cascade.services.deployment import CALL_DEADLINE, Deployment, Ledger
 from cascade.services.inbox import letters
 from cascade.services.sealed import open_recipient
 from cascade.storage import polling
 from cascade.storage.database import transaction
 from cascade.storage.inbox import Letter, store
+from cascade.storage.sealing import UnsealableError
 
+
+log = logging.getLogger(__name__)
 
 QUOTA = 1000  # attempts in one task
 
@@ -56,11 +60,10 @@ def _ask(
     if not isinstance(adapter, Pollable):
         return Counter()
     account = adapter.account
-    pending = [_pending(deployment, one) for one in unanswered]
-    requests = poll_requests_for(adapter, pending)
+    requests = poll_requests_for(adapter, list(_pending(deployment.ledger, unanswered)))
     # Who cannot even be asked about (no reference of the provider's) is not waited for.
     askable = {one.attempt_id for request in requests for one in request.items}
-    _note(deployment, [], {one.attempt_id for one in pending} - askable)
+    _note(deployment, [], {one.attempt_id for one in unanswered} - askable)
     tally: Counter[str] = Counter()
     waiting = list(requests)
     transport = deployment.questions
@@ -97,10 +100,17 @@ def _note(deployment: Deployment, post: Sequence[Letter], attempt_ids: set[int])
         transaction(deployment.ledger.engine, work)
 
 
-def _pending(deployment: Deployment, one: polling.Unanswered) -> Pending:
-    return Pending(
-        attempt_id=one.attempt_id,
-        client_ref=one.client_ref,
-        provider_ref=one.provider_ref,
-        phone=open_recipient(deployment.ledger.keyring, one.message_id, one.recipient),
-    )
+def _pending(ledger: Ledger, unanswered: Sequence[polling.Unanswered]) -> Iterator[Pending]:
+    """Questions about all but those whose recipients cannot be opened: neighbours go on."""
+    for one in unanswered:
+        try:
+            phone = open_recipient(ledger.keyring, one.message_id, one.recipient)
+        except UnsealableError:
+            log.exception("a recipient cannot be opened", extra={"attempt": one.attempt_id})
+            continue
+        yield Pending(
+            attempt_id=one.attempt_id,
+            client_ref=one.client_ref,
+            provider_ref=one.provider_ref,
+            phone=phone,
+        )

@@ -92,7 +92,7 @@ _DEFER = text(f"""
     UPDATE cascade.receipts r SET looks = r.looks + 1,
         due_at = CASE WHEN r.received_at > {CLOCK} - CAST(:patience AS interval)
             THEN {CLOCK} + make_interval(secs => 2 ^ least(r.looks, 8)) END
-    WHERE r.id = ANY(CAST(:ids AS bigint[]))
+    WHERE r.id = ANY(CAST(:ids AS bigint[])) AND r.due_at IS NOT NULL
     RETURNING r.due_at IS NULL AS set_aside
 """)  # noqa: S608  # a constant
 

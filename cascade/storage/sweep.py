@@ -71,6 +71,13 @@ _EXPIRED = text(f"""
         SELECT account, client_ref, provider_ref, received_at, looks
         FROM cascade.receipts WHERE due_at IS NOT NULL
     ),
+    named AS MATERIALIZED (
+        SELECT p.attempt_id FROM unapplied u CROSS JOIN LATERAL (
+            SELECT r.attempt_id FROM cascade.provider_refs r
+            WHERE r.account = u.account AND r.ref = u.provider_ref
+            OFFSET 0  -- one look into the index for each, whatever the statistics say
+        ) p
+    ),
     lagging AS MATERIALIZED (
         SELECT DISTINCT u.account FROM unapplied u CROSS JOIN clock
         WHERE u.looks = 0 AND u.received_at < clock.now - CAST(:lag_limit AS interval)
@@ -88,8 +95,7 @@ _EXPIRED = text(f"""
                 )
                 AND NOT EXISTS (SELECT FROM unapplied u
                     WHERE u.account = a.account AND u.client_ref = a.client_ref)
-                AND NOT EXISTS (SELECT FROM unapplied u
-                    WHERE u.account = a.account AND u.provider_ref = a.provider_ref)
+                AND NOT EXISTS (SELECT FROM named n WHERE n.attempt_id = a.id)
                 AND (
                     NOT EXISTS (SELECT FROM lagging l WHERE l.account = a.account)
                     OR a.due_at <= clock.now - CAST(:lag_patience AS interval)

@@ -7,7 +7,8 @@ import binascii
 import json
 import re
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any
 
 import redis
 
@@ -16,7 +17,7 @@ from tests.acceptance.service import VARIABLES, Service
 
 
 ENCODED = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
-READ = {
+READ: Mapping[object, Callable[[Any, bytes], Iterable[bytes | None]]] = {
     b"string": lambda client, key: [client.get(key)],
     b"list": lambda client, key: client.lrange(key, 0, -1),
     b"hash": lambda client, key: [part for pair in client.hgetall(key).items() for part in pair],

@@ -16,7 +16,7 @@ import requests
 
 from sqlalchemy import Engine, Row, text
 
-from cascade import Cascade, Lane, MessageState, MessageStatus, Producer
+from cascade import Cascade, Lane, MessageStatus, Producer
 from cascade.services.deployment import Ledger
 from demo.campaign import TEMPLATES, TEXT
 from demo.process import stop
@@ -42,9 +42,7 @@ class Service:
     producer: Producer
     ledger: Ledger
 
-    def send(
-        self, to: str, *, priority: Lane = Lane.NORMAL, policy: str = "default"
-    ) -> uuid.UUID:
+    def send(self, to: str, *, priority: Lane = Lane.NORMAL, policy: str = "default") -> uuid.UUID:
         """One message of the demo's campaign."""
         return self.cascade.send(
             to=to,
@@ -96,15 +94,14 @@ class Service:
 
     def is_final(self, ids: Collection[uuid.UUID]) -> bool:
         """Whether these messages have ended and none of their attempts is live."""
-        [(ended, live)] = self.rows(
-            "SELECT count(*) FILTER (WHERE m.state <> :open),"
-            " (SELECT count(*) FROM cascade.attempts a"
-            "  WHERE a.message_id = ANY(:ids) AND a.due_at IS NOT NULL)"
-            " FROM cascade.messages m WHERE m.id = ANY(:ids)",
+        [(busy,)] = self.rows(
+            "SELECT EXISTS (SELECT FROM cascade.messages"
+            " WHERE id = ANY(:ids) AND state = 'in_progress')"
+            " OR EXISTS (SELECT FROM cascade.attempts"
+            " WHERE message_id = ANY(:ids) AND due_at IS NOT NULL)",
             ids=list(ids),
-            open=MessageState.IN_PROGRESS.value,
         )
-        return ended == len(ids) and live == 0
+        return not busy
 
     def await_final(self, ids: Collection[uuid.UUID], *, seconds: float = 40) -> None:
         until(lambda: self.is_final(ids), seconds=seconds, what="end of the messages")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 
 from collections import Counter
 
@@ -35,7 +36,7 @@ def test_without_beat_a_due_retry_waits_and_with_beat_it_goes(service: Service) 
             " WHERE message_id = :id AND state = 'retry' UNION ALL SELECT 0 LIMIT 1",
             id=message_id,
         )
-        return seconds > OVERDUE
+        return bool(seconds > OVERDUE)
 
     with service.without("beat"):
         # Throttled twice on VK; an hour's TTL, so that the pace of this machine does not matter.
@@ -50,7 +51,7 @@ def test_without_beat_a_due_retry_waits_and_with_beat_it_goes(service: Service) 
 
 
 def test_two_beats_send_nothing_twice_and_tick_no_faster(service: Service) -> None:
-    ids = []
+    ids: list[uuid.UUID] = []
     begun, since = database_seconds(service), len(service.log("tick"))
     service.stack.start_beat("second beat")
     try:

@@ -39,7 +39,9 @@ def test_killed_processes_lose_no_message_send_none_twice_and_leave_the_books_eq
     states = {service.status(one).state for one in ids}
     assert states == {MessageState.DELIVERED}
     assert max(service.accepted_events(ids).values()) == 1
-    figures = read_figures(service.ledger, stack.sandbox_ledger, pending=stack.pending(), seconds=0)
+    figures = read_figures(
+        service.ledger, stack.sandbox_ledger, pending=stack.pending(), seconds=0
+    )
     assert figures.books.is_balanced
     charged, billed = figures.in_all.charged, figures.in_all.billed
     assert charged + figures.in_all.unattributable == billed

@@ -31,9 +31,7 @@ def test_the_search_finds_a_number_and_a_text_wherever_they_stand(
         assert found(f'{{"body": "{_base64(f"[[{one}]]")}"}}', [one])
 
 
-def test_the_broker_knows_no_number_and_no_text(
-    service: Service, wanted: Collection[str]
-) -> None:
+def test_the_broker_knows_no_number_and_no_text(service: Service, wanted: Collection[str]) -> None:
     with service.broker() as broker:
         contents = list(broker_contents(broker))
     assert any("_kombu.binding" in part for part in contents)

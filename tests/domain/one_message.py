@@ -122,7 +122,9 @@ class OneMessage:
     def accept(self, call: Call) -> None:
         """The provider took it: a fact, whoever brings it."""
         attempt = self.attempt(call.attempt_id)
-        self._answered(call, max(attempt.state, AttemptState.SENT, key=lambda state: state.rank))
+        state = max(attempt.state, AttemptState.SENT, key=lambda state: state.rank)
+        self._answered(call, state)
+        self._change(call.attempt_id, sent_at=attempt.sent_at or self.now)
 
     def lose(self, call: Call) -> None:
         """Nobody knows whether the provider took it."""
@@ -132,13 +134,13 @@ class OneMessage:
             state = max(attempt.state, AttemptState.UNKNOWN, key=lambda state: state.rank)
             self._answered(call, state)
 
-    def refuse(self, call: Call, *, pause: float = 1) -> None:
+    def refuse(self, call: Call, *, pause: float = 1, code: str = "throttled") -> None:
         """The provider provably did not take it: to be tried again after `pause` seconds."""
         attempt = self.attempt(call.attempt_id)
         is_its_call = self._tries[call.attempt_id] == call.tries
         if is_its_call and attempt.is_live and attempt.state is AttemptState.SENDING:
             again_at = min(self.now + dt.timedelta(seconds=pause), attempt.expires_at)
-            self._change(call.attempt_id, state=AttemptState.RETRY, due_at=again_at)
+            self._change(call.attempt_id, state=AttemptState.RETRY, error=code, due_at=again_at)
 
     def tick(self) -> None:
         """Hints again, retries, broken leases, expiries."""

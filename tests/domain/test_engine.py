@@ -114,6 +114,12 @@ class TestSuccess:
         assert message.attempt(1).delivered_at == message.cascade.ended_at == NOW
         assert message.attempt(1).read_at == later(600)
 
+    def test_it_leaves_no_failure_to_explain(self) -> None:
+        message = a_sent_message()
+        message.hear(1, AttemptState.UNDELIVERABLE, "code 5")
+        message.hear(1, AttemptState.DELIVERED, "code 0")
+        assert message.attempt(1).error is None
+
     def test_a_receipt_may_come_before_the_answer_of_the_call(self) -> None:
         message = OneMessage()
         call = claimed(message)
@@ -137,6 +143,35 @@ class TestSuccess:
             engine.hear(a_cascade(), Word(attempt_id=99, state=AttemptState.SENT), NOW)
 
 
+class TestTheTimeOfSending:
+    @pytest.mark.parametrize(
+        "word", [AttemptState.SENT, AttemptState.DELIVERED, AttemptState.READ]
+    )
+    def test_a_receipt_that_comes_before_the_answer_tells_it(self, word: AttemptState) -> None:
+        message = OneMessage()
+        claimed(message)
+        message.wait(3)
+        message.hear(1, word)
+        assert message.attempt(1).sent_at == later(3)
+
+    def test_later_words_do_not_move_it(self) -> None:
+        message = OneMessage()
+        claimed(message)
+        message.hear(1, AttemptState.SENT)
+        message.wait(3)
+        message.hear(1, AttemptState.DELIVERED)
+        assert message.attempt(1).sent_at == NOW
+
+    @pytest.mark.parametrize(
+        "word", [AttemptState.UNSUPPORTED, AttemptState.REJECTED, AttemptState.UNDELIVERABLE]
+    )
+    def test_what_was_refused_at_once_was_never_sent(self, word: AttemptState) -> None:
+        message = OneMessage()
+        claimed(message)
+        message.hear(1, word)
+        assert message.attempt(1).sent_at is None
+
+
 class TestFallingBack:
     @pytest.mark.parametrize("end", ENDS)
     def test_an_end_without_delivery_opens_the_next_step_at_once(self, end: AttemptState) -> None:
@@ -156,11 +191,12 @@ class TestFallingBack:
         message.hear(1, AttemptState.UNDELIVERABLE)
         assert message.states == ["undeliverable", "queued"]
 
-    def test_an_acceptance_opens_nothing(self) -> None:
+    def test_an_acceptance_opens_nothing_and_is_no_failure(self) -> None:
         message = OneMessage()
         claimed(message)
-        message.hear(1, AttemptState.SENT)
+        message.hear(1, AttemptState.SENT, "on its way")
         assert message.states == ["sent"]
+        assert message.attempt(1).error is None
 
     def test_the_next_steps_waiting_counts_from_its_opening(self) -> None:
         policy = a_policy(a_step(Channel.VK), a_step(Channel.SMS, max_wait=20))
@@ -263,12 +299,13 @@ class TestTheTimeToLive:
         message.expire(1)
         assert message.states == ["expired", "queued"]
 
-    def test_the_earlier_reason_of_a_failure_is_kept(self) -> None:
+    def test_the_reason_why_it_could_not_be_sent_in_time_is_kept(self) -> None:
         message = OneMessage()
-        message.hear(1, AttemptState.SENT, "on its way")
-        assert message.attempt(1).error is None
-        pass_over(message)
-        assert message.attempt(1).error == "expired"
+        message.refuse(claimed(message), code="unavailable")
+        message.wait(60)
+        message.expire(1)
+        assert message.states == ["expired", "queued"]
+        assert message.attempt(1).error == "unavailable"
 
     def test_an_ended_step_does_not_expire_again(self) -> None:
         message = a_sent_message()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from cascade.domain.state import (
@@ -89,6 +91,11 @@ class TestThePage:
     def test_its_diagrams_are_those_of_the_table(self) -> None:
         page = PAGE.read_text("utf-8")
         assert redrawn(page) == page, "run: python docs/draw_state_machine.py"
+
+    def test_its_table_tells_every_state_in_rank_order_and_which_are_charged(self) -> None:
+        rows = re.findall(r"^\| `(\w+)` \|.*\| ?(\w*) ?\|$", PAGE.read_text("utf-8"), re.MULTILINE)
+        charged = {AttemptState.DELIVERED: "yes", AttemptState.READ: "yes"}
+        assert rows == [(state.value, charged.get(state, "")) for state in AttemptState]
 
     def test_every_way_and_every_fact_is_drawn(self) -> None:
         drawing = draw()

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import time
+
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from sqlalchemy import Engine, event, text
 
+from cascade.channels.base import Adapter, Item, Pending
+from cascade.channels.transport import Transport
+from cascade.services.deployment import Deployment, Ledger
 from cascade.storage.database import connect
+from tests.services.courier import Desk, a_desk
 
 
 @pytest.fixture
@@ -34,3 +40,53 @@ def cut_connection(engine: Engine, database_url: str) -> Iterator[Callable[[str]
     yield arm
     event.remove(engine, "before_cursor_execute", before)
     killer.dispose()
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    with a_desk() as found:
+        yield found
+
+
+@pytest.fixture
+def impatient(database_url: str) -> Iterator[Engine]:
+    """Connections that wait a tenth of a second for a lock, and no longer."""
+    engine = connect(database_url)
+
+    @event.listens_for(engine, "connect")
+    def hurry(dbapi, _record):
+        with dbapi.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '100ms'")
+        dbapi.commit()
+
+    yield engine
+    engine.dispose()
+
+
+Deployed = Callable[..., Deployment]
+
+
+@pytest.fixture
+def deployed(ledger: Ledger) -> Iterator[Deployed]:
+    """Deployments of these adapters, on real transports that are closed in the end."""
+    transports: list[Transport[Item] | Transport[Pending]] = []
+
+    def make(
+        *adapters: Adapter,
+        ledger: Ledger = ledger,
+        flight: int = 4,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Deployment:
+        transport = Transport[Item](flight=flight, deadline=3, clock=clock)
+        questions = Transport[Pending](flight=flight, deadline=1)
+        transports.extend((transport, questions))
+        return Deployment(
+            ledger=ledger,
+            adapters={one.account: one for one in adapters},
+            transport=transport,
+            questions=questions,
+        )
+
+    yield make
+    for one in transports:
+        one.close()

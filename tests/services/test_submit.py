@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from sqlalchemy import event, text
+from sqlalchemy import Engine, text
 from uuid_utils.compat import uuid7
 
 from cascade.client import Cascade
@@ -23,7 +23,6 @@ from cascade.domain.message import Template
 from cascade.domain.state import Channel, Lane
 from cascade.services.sealed import open_content
 from cascade.services.submit import Submission, check, submit
-from cascade.storage.database import connect
 from tests.services.journey import PHONE, WORDS, Journey
 
 
@@ -291,22 +290,14 @@ def test_a_hint_that_is_lost_costs_two_seconds_and_no_message(
     assert [hint.attempt_id for hint in hints] == [attempt.id]
 
 
-def test_whoever_waits_too_long_for_a_key_may_try_again(journey: Journey, database_url: str):
-    impatient = connect(database_url)
+def test_whoever_waits_too_long_for_a_key_may_try_again(journey: Journey, impatient: Engine):
+    cascade = Cascade(replace(journey.ledger, engine=impatient))
 
-    @event.listens_for(impatient, "connect")
-    def hurry(dbapi, _record):
-        with dbapi.cursor() as cursor:
-            cursor.execute("SET lock_timeout = '100ms'")
-        dbapi.commit()
-
-    ledger = replace(journey.ledger, engine=impatient)
     with journey.engine.begin() as holder:
         holder.execute(text("LOCK TABLE cascade.idempotency_keys IN EXCLUSIVE MODE"))
         with pytest.raises(TryAgainError, match="key"):
-            Cascade(ledger).send(to=PHONE, text=WORDS, key="order-1")
-    assert Cascade(ledger).send(to=PHONE, text=WORDS, key="order-1")
-    impatient.dispose()
+            cascade.send(to=PHONE, text=WORDS, key="order-1")
+    assert cascade.send(to=PHONE, text=WORDS, key="order-1")
 
 
 def test_a_commit_that_was_not_seen_is_repeated_without_a_second_message(journey: Journey):

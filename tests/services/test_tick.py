@@ -1,0 +1,355 @@
+from __future__ import annotations
+
+import datetime as dt
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sqlalchemy import text
+
+from cascade.channels.base import Accepted, Receipt, Unavailable, Unknown
+from cascade.domain.hint import Hint
+from cascade.domain.state import AttemptState, Channel, Lane
+from tests.services.journey import PHONE, WORDS, Journey, a_step
+
+
+pytestmark = pytest.mark.integration
+
+DELIVERED = AttemptState.DELIVERED
+
+
+def about(seconds: float) -> Any:
+    return pytest.approx(seconds, abs=1)
+
+
+def sent(journey: Journey, *, ttl: int = 60, channel: Channel = Channel.VK, refs: Any = ()) -> Any:
+    """A message whose first step was accepted, with another step behind it."""
+    journey.policy(a_step(channel, ttl=ttl), a_step(Channel.OK))
+    message_id = journey.send()
+    journey.call(message_id, Accepted(refs))
+    return message_id
+
+
+def later(journey: Journey, seconds: float, pollable: tuple[str, ...] = ()) -> Any:
+    journey.advance(seconds)
+    return journey.tick(pollable)
+
+
+def test_a_hint_that_got_lost_is_published_again_after_doubling_pauses(
+    journey: Journey, hints: list[Hint]
+):
+    message_id = journey.send()
+    hints.clear()
+    pauses = []
+    for _ in range(11):
+        row = journey.row("SELECT due_at - cascade.clock() AS pause FROM cascade.attempts")
+        pauses.append(row.pause.total_seconds())
+        assert later(journey, max(row.pause.total_seconds() - 0.5, 1))["queued"] == 0
+        assert later(journey, 1)["queued"] == 1
+
+    assert pauses == [about(p) for p in (2, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300)]
+    assert set(hints) == {Hint(Channel.VK, Lane.NORMAL, journey.attempt(message_id).id)}
+
+
+def test_a_claim_makes_the_next_lost_hint_a_first_one_again(journey: Journey):
+    message_id = journey.send()
+    for pause in (2.1, 2.1, 4.1):
+        later(journey, pause)
+    journey.call(message_id, Unavailable("refused"))
+
+    later(journey, 1.1)
+
+    row = journey.row("SELECT due_at - cascade.clock() AS pause FROM cascade.attempts")
+    assert row.pause.total_seconds() == about(2)
+
+
+def test_the_second_tick_within_a_second_does_nothing(journey: Journey):
+    first = journey.send()
+    assert later(journey, 2.1)["queued"] == 1
+    journey.change("UPDATE cascade.attempts SET due_at = cascade.clock()")
+
+    assert journey.tick() == {"second": 1}
+    assert later(journey, 1)["queued"] == 1
+    assert journey.state(first) == "queued"
+
+
+def test_a_scheduled_message_starts_when_its_time_has_come(journey: Journey, hints: list[Hint]):
+    message_id = journey.send()
+    hints.clear()
+    journey.change(
+        "UPDATE cascade.attempts SET state = 'scheduled',"
+        " due_at = cascade.clock() + interval '1 hour'"
+    )
+
+    later(journey, 3590)
+    assert (journey.state(message_id), hints) == ("scheduled", [])
+    assert journey.claim(message_id) == []
+    later(journey, 11)
+
+    assert (journey.state(message_id), len(hints)) == ("queued", 1)
+    assert len(journey.claim(message_id)) == 1
+
+
+def test_a_call_that_nobody_settled_is_unknown_once_its_lease_is_over(
+    journey: Journey, hints: list[Hint]
+):
+    journey.policy(a_step(Channel.VK, ttl=60), a_step(Channel.OK))
+    message_id = journey.send()
+    journey.claim(message_id)
+    claimed = journey.attempt(message_id)
+    hints.clear()
+
+    assert later(journey, 8)["broken"] == 0
+    assert later(journey, 2)["broken"] == 1
+
+    broken = journey.attempt(message_id)
+    assert (broken.state, broken.error, broken.lease_until) == ("unknown", "lease", None)
+    assert broken.unknown_at is not None
+    # The provider may have begun as late as the call's deadline, four seconds after the claim.
+    assert broken.expires_at == claimed.expires_at + dt.timedelta(seconds=4)
+    assert hints == []
+
+
+def test_a_call_under_lease_never_expires(journey: Journey):
+    journey.policy(a_step(Channel.VK, ttl=15), a_step(Channel.OK))
+    message_id = journey.send()
+    journey.call(message_id, Unavailable("refused"))
+    later(journey, 10)
+    journey.claim(message_id)
+
+    later(journey, 8)  # past the end of the TTL, before that of the lease
+
+    assert journey.state(message_id) == "sending"
+
+
+def test_an_expiry_waits_for_the_receipt_grace(journey: Journey):
+    message_id = sent(journey, ttl=60)
+
+    assert later(journey, 61)["expired"] == 0
+    assert later(journey, 2)["expired"] == 1
+
+    first, second = journey.attempts(message_id)
+    assert (first.state, first.due_at, first.error) == ("expired", None, "expired")
+    assert (second.state, second.channel) == ("queued", "ok")
+
+
+def test_an_ambiguous_call_falls_back_when_its_time_is_over(journey: Journey, hints: list[Hint]):
+    journey.policy(a_step(Channel.VK, ttl=60), a_step(Channel.OK))
+    message_id = journey.send()
+    journey.call(message_id, Unknown("reset"))
+    hints.clear()
+
+    later(journey, 63)
+
+    assert [one.state for one in journey.attempts(message_id)] == ["expired", "queued"]
+    assert hints == [Hint(Channel.OK, Lane.NORMAL, journey.attempt(message_id).id)]
+
+
+def test_what_was_never_sent_expires_without_grace_and_without_a_call(journey: Journey):
+    journey.policy(a_step(Channel.VK, ttl=60, max_wait=30), a_step(Channel.OK))
+    message_id = journey.send()
+
+    later(journey, 30.5)
+
+    assert [one.state for one in journey.attempts(message_id)] == ["expired", "queued"]
+    assert journey.attempt(message_id, 0).started_at is None
+
+
+def test_a_message_past_its_deadline_ends_undelivered(journey: Journey):
+    deadline = journey.row("SELECT cascade.clock() + interval '30 seconds'")[0]
+    message_id = journey.send(deadline=deadline)
+
+    later(journey, 31)
+
+    assert journey.message(message_id).state == "undelivered"
+    assert "queued" not in [one.state for one in journey.attempts(message_id)]
+
+
+def test_an_expiry_waits_for_the_answer_of_a_poll_five_seconds_at_most(journey: Journey):
+    message_id = sent(journey, ttl=60)
+    pollable = ("notify-vk",)
+
+    assert later(journey, 63, pollable)["expired"] == 0
+    assert later(journey, 3, pollable)["expired"] == 0
+    assert later(journey, 2, pollable)["expired"] == 1
+    assert journey.state(message_id, 0) == "expired"
+
+
+def test_a_poll_that_was_answered_lets_the_expiry_go(journey: Journey):
+    message_id = sent(journey, ttl=60)
+    journey.advance(61)
+    journey.change("UPDATE cascade.attempts SET polled_at = cascade.clock()")
+
+    later(journey, 2, ("notify-vk",))
+
+    assert journey.state(message_id, 0) == "expired"
+
+
+def test_a_poll_before_the_end_of_the_ttl_does_not_count(journey: Journey):
+    message_id = sent(journey, ttl=60)
+    journey.change("UPDATE cascade.attempts SET polled_at = cascade.clock()")
+
+    later(journey, 63, ("notify-vk",))
+
+    assert journey.state(message_id) == "sent"
+
+
+@pytest.mark.parametrize("known", ["client_ref", "p-1", "p-2"])
+def test_an_expiry_never_overtakes_a_receipt_of_its_own(journey: Journey, known: str):
+    message_id = sent(journey, ttl=60, refs=("p-1", "p-2"))
+    journey.advance(62.5)
+    own = known == "client_ref"
+    journey.hear(
+        "notify-vk",
+        Receipt(
+            status=DELIVERED,
+            native_status="delivered",
+            client_ref=journey.attempt(message_id).client_ref if own else None,
+            provider_ref=None if own else known,
+        ),
+    )
+
+    later(journey, 1)
+    assert journey.state(message_id) == "sent"
+    journey.collect()
+    later(journey, 1)
+
+    assert journey.state(message_id) == "delivered"
+    assert len(journey.attempts(message_id)) == 1
+
+
+def test_our_own_lag_holds_up_the_expiries_of_its_account_and_of_no_other(journey: Journey):
+    lagging = sent(journey, ttl=60)
+    journey.policy(a_step(Channel.OK, ttl=60), a_step(Channel.SMS))
+    other = journey.send()
+    journey.call(other, Accepted())
+    journey.advance(56)
+    journey.hear_of(journey.send(policy="patient"), AttemptState.SENT)
+
+    later(journey, 8)
+
+    assert journey.state(lagging, 0) == "sent"
+    assert journey.state(other, 0) == "expired"
+    journey.collect()
+    later(journey, 1)
+    assert journey.state(lagging, 0) == "expired"
+
+
+def test_the_hold_up_by_our_own_lag_is_bounded(journey: Journey):
+    message_id = sent(journey, ttl=60)
+    journey.hear_of(journey.send(policy="patient"), AttemptState.SENT)
+
+    later(journey, 600)
+    assert journey.state(message_id) == "sent"
+    later(journey, 65)
+    assert journey.state(message_id, 0) == "expired"
+
+
+@pytest.mark.parametrize("orphan_is_set_aside", [False, True])
+def test_an_orphan_holds_up_nobody(journey: Journey, *, orphan_is_set_aside: bool):
+    message_id = sent(journey, ttl=60)
+    journey.hear(
+        "notify-vk", Receipt(status=DELIVERED, native_status="x", provider_ref="nobody")
+    )
+    journey.collect()
+    if orphan_is_set_aside:
+        journey.change("UPDATE cascade.receipts SET due_at = NULL")
+
+    later(journey, 63)
+
+    assert journey.state(message_id, 0) == "expired"
+
+
+def test_a_message_that_somebody_holds_is_left_to_the_next_tick(journey: Journey):
+    held, free = sent(journey, ttl=60), sent(journey, ttl=60)
+    journey.advance(63)
+
+    with journey.engine.begin() as holder:
+        holder.execute(
+            text("SELECT FROM cascade.messages WHERE id = :id FOR NO KEY UPDATE"), {"id": held}
+        )
+        journey.tick()
+        assert (journey.state(held), journey.state(free, 0)) == ("sent", "expired")
+    later(journey, 1)
+
+    assert journey.state(held, 0) == "expired"
+
+
+def test_an_attempt_that_somebody_holds_is_not_waited_for(journey: Journey):
+    held, free = journey.send(), journey.send()
+    journey.advance(2.1)
+
+    with journey.engine.begin() as holder:
+        holder.execute(
+            text("SELECT FROM cascade.attempts WHERE message_id = :id FOR NO KEY UPDATE"),
+            {"id": held},
+        )
+        assert journey.tick()["queued"] == 1
+    assert journey.attempt(free).hints == 1
+
+
+def test_a_receipt_between_the_look_and_the_lock_wins(journey: Journey):
+    """The tick's candidates are read without locks: the engine is asked again under them."""
+    message_id = sent(journey, ttl=60)
+    journey.advance(63)
+    journey.hear_of(message_id, DELIVERED)
+    journey.collect()
+
+    journey.tick()
+
+    assert [one.state for one in journey.attempts(message_id)] == ["delivered"]
+
+
+def test_a_row_that_cannot_be_advanced_stops_no_neighbour(
+    journey: Journey, caplog: pytest.LogCaptureFixture
+):
+    good = [sent(journey, ttl=60) for _ in range(5)]
+    bad = sent(journey, ttl=60)
+    good += [sent(journey, ttl=60) for _ in range(5)]
+    journey.change("UPDATE cascade.attempts SET step = 7 WHERE message_id = :id", id=bad)
+
+    later(journey, 63)
+
+    assert [journey.state(one, 0) for one in good] == ["expired"] * 10
+    assert journey.state(bad) == "sent"
+    assert "cannot be advanced" in caplog.text
+    assert PHONE not in caplog.text
+
+
+def test_every_lane_is_looked_at(journey: Journey, hints: list[Hint]):
+    for lane in Lane:
+        journey.send(priority=lane)
+    hints.clear()
+
+    later(journey, 2.1)
+
+    assert {hint.lane for hint in hints} == set(Lane)
+
+
+def test_a_connection_lost_in_the_middle_of_a_tick_opens_one_step(
+    journey: Journey, cut_connection: Callable[[str], list[str]]
+):
+    message_id = sent(journey, ttl=60)
+    cut = cut_connection("INSERT INTO cascade.attempts")
+
+    later(journey, 63)
+
+    assert len(cut) == 1
+    assert [one.state for one in journey.attempts(message_id)] == ["expired", "queued"]
+
+
+def test_a_steady_backlog_is_found_by_the_index_of_what_is_due(journey: Journey):
+    journey.cascade.send_many([{"to": PHONE}] * 2000, text=WORDS)
+
+    with journey.engine.connect() as connection:
+        connection.execute(text("ANALYZE cascade.attempts"))
+        plan = connection.execute(
+            text(
+                "EXPLAIN SELECT id FROM cascade.attempts"
+                " WHERE lane = 'normal' AND due_at <= (SELECT cascade.clock())"
+                " ORDER BY due_at LIMIT 1000"
+            )
+        ).scalars()
+        assert "attempts_due_idx" in "\n".join(plan)

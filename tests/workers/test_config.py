@@ -1,0 +1,86 @@
+"""What the values of config/ promise each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cascade.dispatch import BROKER_TRANSPORT, TICK, deliver_task, lane_queue
+from cascade.domain.state import Channel, Lane
+from cascade.services.deliver import CLAIMING
+from cascade.services.deployment import CALL_DEADLINE, LEASE, SETTLE_PATIENCE
+from config.beat import SCHEDULE
+from config.celery import SETTINGS
+from config.queues import QUEUES, ROUTES
+from demo.stack import WORKERS
+from workers.make_app import make_app
+
+
+@pytest.fixture(scope="module")
+def tasks() -> set[str]:
+    """The names of all tasks that a worker knows, less Celery's own."""
+    app = make_app("memory://")
+    app.finalize()
+    return {name for name in app.tasks if not name.startswith("celery.")}
+
+
+def seconds(name: str) -> float:
+    value: Any = SETTINGS[name]
+    return float(value)
+
+
+def test_there_is_a_task_for_every_channel_and_every_duty(tasks: set[str]) -> None:
+    assert tasks == {deliver_task(channel) for channel in Channel} | set(ROUTES)
+
+
+def test_every_lane_of_every_channel_has_a_queue_and_so_has_every_duty() -> None:
+    names = [one.name for one in QUEUES]
+    assert len(names) == len(set(names))
+    assert set(names) == set(ROUTES) | {
+        lane_queue(channel, lane) for channel in Channel for lane in Lane
+    }
+    assert all(route == {"queue": name} for name, route in ROUTES.items())
+    assert SETTINGS["task_create_missing_queues"] is False
+
+
+def test_every_queue_is_served_and_only_queues_that_exist_are() -> None:
+    served = {name for queues, _ in WORKERS.values() for name in queues}
+    assert served == {one.name for one in QUEUES}
+
+
+def test_the_urgent_lane_is_served_first_and_by_a_worker_of_its_own() -> None:
+    for channel in Channel:
+        queues, _ = WORKERS[channel.value]
+        assert queues[0] == lane_queue(channel, Lane.URGENT)
+        assert queues[0] in WORKERS["urgent"][0]
+    assert {name.rpartition(".")[2] for name in WORKERS["urgent"][0]} == {"urgent"}
+    assert BROKER_TRANSPORT["queue_order_strategy"] == "priority"
+
+
+def test_beat_drives_tasks_that_exist_and_only_late_ticks_are_kept(tasks: set[str]) -> None:
+    assert {entry["task"] for entry in SCHEDULE.values()} <= tasks
+    for name, entry in SCHEDULE.items():
+        expires = entry.get("options", {}).get("expires")  # type: ignore[attr-defined]  # a mapping
+        assert expires == (None if name == TICK else entry["schedule"])
+
+
+def test_a_task_is_not_cut_off_before_its_calls_have_ended_and_are_settled() -> None:
+    working = CLAIMING + CALL_DEADLINE + SETTLE_PATIENCE
+    assert working < seconds("task_soft_time_limit") < seconds("task_time_limit")
+    assert CALL_DEADLINE < LEASE < seconds("task_soft_time_limit")
+
+
+def test_the_broker_gives_a_task_again_only_after_its_hard_limit() -> None:
+    assert seconds("task_time_limit") < float(str(BROKER_TRANSPORT["visibility_timeout"]))
+
+
+def test_nothing_but_json_is_taken_from_the_broker() -> None:
+    assert SETTINGS["accept_content"] == ["json"]
+    assert SETTINGS["task_serializer"] == SETTINGS["result_serializer"] == "json"
+
+
+def test_a_task_that_kills_its_worker_is_not_given_to_the_next_one() -> None:
+    assert SETTINGS["task_acks_late"] is True
+    assert SETTINGS["task_reject_on_worker_lost"] is False
+    assert SETTINGS["task_acks_on_failure"] is SETTINGS["task_acks_on_timeout"] is True
