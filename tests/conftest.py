@@ -26,13 +26,11 @@ from tests.services.journey import Journey
 
 CONFIG = Path(__file__).parent.parent / "config"
 
-TABLES = (
-    "charges, receipts, provider_refs, attempts, messages, idempotency_keys, policies, rates"
-)
+TABLES = "charges, receipts, provider_refs, attempts, messages, idempotency_keys, policies, rates"
 
 
 @pytest.fixture(scope="session")
-def home() -> Iterator[Path]:
+def server_home() -> Iterator[Path]:
     """Where servers keep their files.
 
     Not under pytest's own directory: every run of pytest closes that to other users again, and
@@ -43,24 +41,24 @@ def home() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(home: Path) -> Iterator[str]:
+def postgres_url(server_home: Path) -> Iterator[str]:
     """A server on which tests may create databases."""
     given = os.environ.get("CASCADE_DATABASE_URL")
     if given:
         yield given
         return
-    with embedded.postgres(home / "postgres", durable=False) as url:
+    with embedded.postgres(server_home / "postgres", durable=False) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
-def broker_url(home: Path) -> Iterator[str]:
+def broker_url(server_home: Path) -> Iterator[str]:
     """A broker that tests may fill and flush."""
     given = os.environ.get("CASCADE_BROKER_URL")
     if given:
         yield given
         return
-    with embedded.valkey(home / "valkey", durable=False) as url:
+    with embedded.valkey(server_home / "valkey", durable=False) as url:
         yield url
 
 
@@ -104,7 +102,9 @@ def shared_engine(database_url: str) -> Iterator[Engine]:
 def engine(shared_engine: Engine) -> Engine:
     """A migrated, empty database, at the true time."""
     with shared_engine.begin() as connection:
-        connection.execute(text(f"TRUNCATE {', '.join(f'cascade.{t}' for t in TABLES.split(', '))}"))
+        connection.execute(
+            text(f"TRUNCATE {', '.join(f'cascade.{t}' for t in TABLES.split(', '))}")
+        )
         connection.execute(text("UPDATE cascade.clock_offset SET offset_by = '0'"))
         connection.execute(text("UPDATE cascade.ticks SET ticked_at = 'epoch'"))
     return shared_engine
@@ -126,9 +126,7 @@ def ledger(engine: Engine, hints: list[Hint]) -> Ledger:
         hints.extend(published)
         return len(published)
 
-    return Ledger(
-        engine=engine, keyring=Keyring({"test": b"k" * 32}, b"h" * 32), publish=publish
-    )
+    return Ledger(engine=engine, keyring=Keyring({"test": b"k" * 32}, b"h" * 32), publish=publish)
 
 
 @pytest.fixture

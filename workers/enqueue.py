@@ -6,9 +6,9 @@ import logging
 import uuid
 
 from celery.exceptions import Reject
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import InterfaceError, OperationalError
 
-from cascade.domain.errors import CascadeError
+from cascade.domain.errors import CascadeError, TryAgainError
 from cascade.services.request import open_request
 from cascade.services.submit import check, submit
 from workers.runtime import ledger
@@ -28,7 +28,7 @@ def enqueue(message_id: str, sealed: str) -> str:
     asked = open_request(ours.keyring, stamped, sealed)
     try:
         [result] = submit(ours, [check(asked)])
-    except DBAPIError as error:
+    except (OperationalError, InterfaceError, TryAgainError) as error:
         log.warning("a message could not be accepted yet", extra={"message_id": message_id})
         raise Reject(type(error).__name__, requeue=True) from error
     if isinstance(result, CascadeError):

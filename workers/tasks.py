@@ -24,18 +24,18 @@ def result_line(counts: Counter[str]) -> str:
 
 
 def register(app: Celery) -> None:
-    """Gives `app` every task of Cascade."""
+    """Gives `app` every task of Cascade, and no other app in this process."""
     for channel in Channel:
         _register_deliver(app, channel)
-    app.task(name=COLLECT)(_collect)
-    app.task(name=POLL)(_poll)
-    app.task(name=TICK)(_tick)
-    app.task(name=SYNC)(_sync)
-    app.task(name=ENQUEUE)(enqueue.enqueue)
+    app.task(name=COLLECT, shared=False)(_collect)
+    app.task(name=POLL, shared=False)(_poll)
+    app.task(name=TICK, shared=False)(_tick)
+    app.task(name=SYNC, shared=False)(_sync)
+    app.task(name=ENQUEUE, shared=False)(enqueue.enqueue)
 
 
 def _register_deliver(app: Celery, channel: Channel) -> None:
-    @app.task(name=deliver_task(channel), bind=True)
+    @app.task(name=deliver_task(channel), bind=True, shared=False)
     def deliver_channel(task: Task[Any, Any], attempt_ids: list[int]) -> str:
         lane = _lane(task)
         return result_line(deliver(deployment(), channel, lane, attempt_ids))

@@ -11,6 +11,7 @@ from cascade.domain.state import (
     UNSENT,
     AttemptState,
     MessageState,
+    Success,
     may_decide,
     may_hear,
 )
@@ -35,6 +36,7 @@ def check_message(cascade: Cascade) -> None:
     assert in_progress == (cascade.ended_at is None)
     if in_progress:
         assert live == [cascade.current]
+    assert not any(cascade.step_of(a).success.is_met_by(a.state) for a in live)
     _check_outcome(cascade)
 
 
@@ -48,6 +50,7 @@ def check_change(before: Cascade, after: Cascade, now: dt.datetime) -> None:
         assert now <= before.ended_at + LATE_WINDOW
     for old, new in zip(before.attempts, after.attempts, strict=False):
         _check_way(old, new)
+        _check_patience(old, new, success=after.step_of(new).success, now=now)
     opened = after.attempts[len(before.attempts) :]
     if opened:
         assert before.state is MessageState.IN_PROGRESS
@@ -105,6 +108,12 @@ def _check_way(old: Attempt, new: Attempt) -> None:
     if old.started_at is not None:
         assert new.started_at == old.started_at
         assert new.expires_at >= old.expires_at
+
+
+def _check_patience(old: Attempt, new: Attempt, *, success: Success, now: dt.datetime) -> None:
+    """A delivery that is still to be read is waited for until its time is over."""
+    if old.is_live and not new.is_live and new.is_delivered and not success.is_met_by(new.state):
+        assert now >= old.expires_at + RECEIPT_GRACE
 
 
 def _check_opened(

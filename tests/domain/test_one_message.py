@@ -6,6 +6,8 @@ import datetime as dt
 
 from functools import partial
 
+import pytest
+
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -24,6 +26,8 @@ from cascade.domain.state import (
 from tests.domain.building import a_policy, a_step
 from tests.domain.one_message import Call, OneMessage
 
+
+pytestmark = pytest.mark.timeout(300)  # a failure is worth its shrinking
 
 places = st.integers(0, 4)
 facts = st.sampled_from(sorted(FACTS, key=lambda state: state.rank))
@@ -111,6 +115,12 @@ class AMessageOnItsWay(RuleBasedStateMachine):
         self.message.happen(*[partial(_hear, word=word) for word in words])
         for word in words:
             self._note(word.attempt_id, word.state)
+
+    @rule(seconds=st.sampled_from([-0.001, 0.0, 1.999, 2.0]))
+    def the_time_of_the_current_attempt_is_over(self, seconds: float) -> None:
+        over_at = self.message.cascade.current.expires_at + dt.timedelta(seconds=seconds)
+        self.message.now = max(self.message.now, over_at)
+        self.an_expiry_is_asked_for(len(self.message.cascade.attempts) - 1)
 
     @rule(place=places)
     def an_expiry_is_asked_for(self, place: int) -> None:

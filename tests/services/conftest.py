@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy.exc import OperationalError
 
 from cascade.channels.base import Adapter, Item, Pending
 from cascade.channels.transport import Transport
@@ -90,3 +91,48 @@ def deployed(ledger: Ledger) -> Iterator[Deployed]:
     yield make
     for one in transports:
         one.close()
+
+
+@pytest.fixture
+def deadlocks(engine: Engine) -> Iterator[list[str]]:
+    """Those that the database has found, also where the transaction was run again."""
+    found: list[str] = []
+
+    def note(context):
+        if getattr(context.original_exception, "pgcode", None) == "40P01":
+            found.append(str(context.statement))
+
+    event.listen(engine, "handle_error", note)
+    yield found
+    event.remove(engine, "handle_error", note)
+
+
+@pytest.fixture
+def unseen_commit(engine: Engine) -> Iterator[Callable[[], list[str]]]:
+    """Loses the server's answer to the next COMMIT of something written: it has happened, and nobody knows.
+
+    The list that is returned holds a word once that is so.
+    """
+    armed: list[bool] = []
+    lost: list[str] = []
+
+    def arm() -> list[str]:
+        armed.append(True)
+        return lost
+
+    def commit(connection):
+        if not armed or lost or not _has_written(connection):
+            return
+        connection.connection.dbapi_connection.commit()
+        lost.append("commit")
+        raise OperationalError("COMMIT", {}, connection.dialect.dbapi.OperationalError("lost"))
+
+    event.listen(engine, "commit", commit)
+    yield arm
+    event.remove(engine, "commit", commit)
+
+
+def _has_written(connection: Connection) -> bool:
+    cursor = connection.connection.cursor()
+    cursor.execute("SELECT pg_current_xact_id_if_assigned() IS NOT NULL")
+    return bool(cursor.fetchall()[0][0])

@@ -8,9 +8,9 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from cascade.channels.base import (
-    T,
     Accepted,
     Ack,
     Capabilities,
@@ -22,6 +22,7 @@ from cascade.channels.base import (
     Receipt,
     Rejected,
     Result,
+    T,
     Throttled,
     UnsayableError,
     Unsupported,
@@ -67,9 +68,7 @@ class Courier:
         ]
         return _post(self.url, lines, tuple(items))
 
-    def results_of(
-        self, request: HttpRequest[Item], response: HttpResponse
-    ) -> Sequence[Result]:
+    def results_of(self, request: HttpRequest[Item], response: HttpResponse) -> Sequence[Result]:
         return [_result(word) for word in json.loads(response.body)]
 
     def verify(self, webhook: Webhook) -> None:
@@ -99,9 +98,7 @@ class AskableCourier(Courier):
         self, request: HttpRequest[Pending], response: HttpResponse
     ) -> Sequence[Receipt]:
         return [
-            Receipt(
-                status=AttemptState(word), native_status=word, client_ref=pending.client_ref
-            )
+            Receipt(status=AttemptState(word), native_status=word, client_ref=pending.client_ref)
             for pending, word in zip(request.items, json.loads(response.body), strict=True)
             if word is not None
         ]
@@ -135,7 +132,8 @@ def _result(word: object) -> Result:
             raise TypeError("no word")
 
 
-Words = Callable[[Mapping[str, str]], object]
+Line = Mapping[str, Any]
+Words = Callable[[Line], object]
 
 
 class Desk:
@@ -143,12 +141,12 @@ class Desk:
 
     def __init__(self) -> None:
         self.url = ""
-        self.calls: list[list[dict[str, str]]] = []
+        self.calls: list[list[Line]] = []
         self.says: Words = lambda _line: "accepted"
         self.closing = threading.Event()
 
     @property
-    def lines(self) -> list[dict[str, str]]:
+    def lines(self) -> list[Line]:
         return [line for call in self.calls for line in call]
 
     def serve(self, connection: Connection) -> None:

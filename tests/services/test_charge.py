@@ -4,6 +4,7 @@ import datetime as dt
 import uuid
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ def a_rate(price: str, *, valid_from: dt.datetime, prefix: str = "+7", **more: o
     return Rate(prefix=prefix, price=Decimal(price), valid_from=valid_from, **facts | more)  # type: ignore[arg-type]  # by name
 
 
-def by_sms(journey: Journey, **more: object) -> uuid.UUID:
+def by_sms(journey: Journey, **more: Any) -> uuid.UUID:
     journey.policy(a_step(Channel.SMS, ttl=3600))
     message_id = journey.send(**more)
     journey.call(message_id, Accepted())
@@ -51,9 +52,7 @@ def delivered_cost(journey: Journey, message_id: uuid.UUID) -> tuple[Decimal | N
 def test_the_rate_in_force_at_the_first_call_counts_even_if_a_newer_one_exists(journey: Journey):
     message_id = by_sms(journey)
     journey.advance(60)
-    transaction(
-        journey.engine, lambda c: sync_rates(c, [a_rate("9", valid_from=now(journey))])
-    )
+    transaction(journey.engine, lambda c: sync_rates(c, [a_rate("9", valid_from=now(journey))]))
     journey.advance(60)
 
     assert delivered_cost(journey, message_id) == (Decimal("2.000000"), 1)
@@ -63,9 +62,7 @@ def test_a_retry_keeps_the_price_of_the_first_call(journey: Journey):
     journey.policy(a_step(Channel.SMS, ttl=3600))
     message_id = journey.send()
     journey.call(message_id, Unavailable("refused"))
-    transaction(
-        journey.engine, lambda c: sync_rates(c, [a_rate("9", valid_from=now(journey))])
-    )
+    transaction(journey.engine, lambda c: sync_rates(c, [a_rate("9", valid_from=now(journey))]))
     journey.advance(2)
     journey.tick()
     journey.call(message_id, Accepted())
@@ -76,9 +73,7 @@ def test_a_retry_keeps_the_price_of_the_first_call(journey: Journey):
 def test_a_rate_that_was_added_is_used_at_once(journey: Journey):
     first = by_sms(journey)
     journey.deliver(first)
-    transaction(
-        journey.engine, lambda c: sync_rates(c, [a_rate("9", valid_from=now(journey))])
-    )
+    transaction(journey.engine, lambda c: sync_rates(c, [a_rate("9", valid_from=now(journey))]))
     second = by_sms(journey)
     journey.deliver(second)
 
@@ -176,5 +171,3 @@ def test_an_attempt_is_charged_once_however_often_it_is_booked(journey: Journey)
         transaction(journey.engine, lambda c: charge(c, journey.ledger, [attempt_id]))
 
     assert len(journey.charges()) == 1
-
-

@@ -86,9 +86,7 @@ def test_an_attempt_that_was_answered_about_is_not_asked_about_again(
     assert journey.row("SELECT count(*) FROM cascade.receipts")[0] == 0
 
 
-def test_nobody_is_asked_before_the_ttl_is_over(
-    journey: Journey, desk: Desk, asking: Deployment
-):
+def test_nobody_is_asked_before_the_ttl_is_over(journey: Journey, desk: Desk, asking: Deployment):
     journey.policy(a_step(Channel.VK, ttl=60))
     journey.call(journey.send(), Accepted())
     journey.advance(59)
@@ -111,9 +109,7 @@ def test_an_answer_that_cannot_be_read_is_no_answer(
     assert poll(asking)["asked"] == 1
 
 
-def test_a_provider_that_cannot_be_reached_is_asked_again(
-    journey: Journey, deployed: Deployed
-):
+def test_a_provider_that_cannot_be_reached_is_asked_again(journey: Journey, deployed: Deployed):
     [message_id] = over(journey)
     gone = deployed(AskableCourier(url=refused_url()))
 
@@ -172,9 +168,7 @@ def test_a_delivery_told_by_poll_keeps_the_tick_from_falling_back(
     assert [one.state for one in journey.attempts(message_id)] == ["delivered"]
 
 
-def test_many_attempts_are_asked_about_in_sets(
-    journey: Journey, desk: Desk, asking: Deployment
-):
+def test_many_attempts_are_asked_about_in_sets(journey: Journey, desk: Desk, asking: Deployment):
     over(journey, *[PHONE] * 25)
     desk.says = lambda _line: "delivered"
 

@@ -3,24 +3,20 @@ from __future__ import annotations
 import base64
 import datetime as dt
 
-from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from celery import current_app
 from uuid_utils.compat import uuid7
 
 from cascade.channels.base import Accepted
-from cascade.dispatch import producer_app
-from cascade.domain.errors import IdempotencyConflictError
 from cascade.domain.message import Template
 from cascade.domain.state import Lane
 from cascade.services.request import open_request, seal_request
 from cascade.services.submit import Submission, check, submit
 from cascade.storage.sealing import Keyring, UnsealableError
 from tests.services.journey import PHONE, WORDS, Journey
-from workers import runtime
-from workers.enqueue import enqueue
 
 
 @pytest.fixture
@@ -28,22 +24,20 @@ def keyring() -> Keyring:
     return Keyring({"test": b"k" * 32}, b"h" * 32)
 
 
-def whole(**more: object) -> Submission:
-    return Submission(
-        **{
-            "to": PHONE,
-            "text": "#name#, " + WORDS,
-            "policy": "patient",
-            "variables": {"name": "Анна"},
-            "templates": {"whatsapp": Template("ready", "ru", {"1": "#name#"})},
-            "sender": "shop",
-            "key": "order-1",
-            "deadline": dt.datetime(2090, 1, 1, tzinfo=dt.UTC),
-            "priority": Lane.BULK,
-            "message_id": uuid7(),
-            **more,
-        }
+def whole(**more: Any) -> Submission:
+    asked = Submission(
+        to=PHONE,
+        text="#name#, " + WORDS,
+        policy="patient",
+        variables={"name": "Анна"},
+        templates={"whatsapp": Template("ready", "ru", {"1": "#name#"})},
+        sender="shop",
+        key="order-1",
+        deadline=dt.datetime(2090, 1, 1, tzinfo=dt.UTC),
+        priority=Lane.BULK,
+        message_id=uuid7(),
     )
+    return replace(asked, **more)
 
 
 def test_a_request_comes_out_of_the_broker_as_it_went_in(keyring: Keyring):
@@ -83,7 +77,9 @@ def test_a_request_that_is_delivered_twice_is_one_message(journey: Journey):
     sealed = seal_request(journey.ledger.keyring, asked.message_id, asked)
 
     results = [
-        submit(journey.ledger, [check(open_request(journey.ledger.keyring, asked.message_id, sealed))])
+        submit(
+            journey.ledger, [check(open_request(journey.ledger.keyring, asked.message_id, sealed))]
+        )
         for _ in range(3)
     ]
 
@@ -103,49 +99,3 @@ def test_a_repeat_after_the_message_was_delivered_does_not_start_it_again(journe
 
     assert journey.message(asked.message_id).state == "delivered"
     assert len(journey.attempts(asked.message_id)) == 1
-
-
-@pytest.fixture
-def worker(
-    journey: Journey, database_url: str, broker_url: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Journey]:
-    """The environment of a worker process."""
-    key = base64.b64encode(b"k" * 32).decode()
-    hash_key = base64.b64encode(b"h" * 32).decode()
-    monkeypatch.setenv("CASCADE_DATABASE_URL", database_url)
-    monkeypatch.setenv("CASCADE_BROKER_URL", broker_url)
-    monkeypatch.setenv("CASCADE_SEAL_KEYS", f"test:{key}")
-    monkeypatch.setenv("CASCADE_HASH_KEY", hash_key)
-    before = current_app._get_current_object()
-    app = producer_app(broker_url)
-    app.set_current()
-    yield journey
-    runtime.ledger().engine.dispose()
-    runtime.ledger.cache_clear()
-    runtime.settings.cache_clear()
-    app.close()
-    before.set_current()
-
-
-@pytest.mark.integration
-def test_the_producer_task_accepts_its_message_once_however_often_it_comes(worker: Journey):
-    asked = whole()
-    assert asked.message_id is not None
-    sealed = seal_request(worker.ledger.keyring, asked.message_id, asked)
-
-    lines = {enqueue(str(asked.message_id), sealed) for _ in range(2)}
-
-    assert lines == {f"accepted={asked.message_id}"}
-    assert worker.state(asked.message_id) == "queued"
-    assert len(worker.attempts(asked.message_id)) == 1
-
-
-@pytest.mark.integration
-def test_the_producer_task_names_a_conflict(worker: Journey):
-    worker.send(key="order-1", sender="shop")
-    asked = whole()
-    assert asked.message_id is not None
-    sealed = seal_request(worker.ledger.keyring, asked.message_id, asked)
-
-    with pytest.raises(IdempotencyConflictError):
-        enqueue(str(asked.message_id), sealed)

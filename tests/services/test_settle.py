@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import datetime as dt
 
+from typing import Any
+
 import pytest
 
 from sqlalchemy import text
-from typing import Any
 
 from cascade.channels.base import (
     Accepted,
@@ -65,7 +66,9 @@ def test_every_reference_of_the_provider_is_kept(journey: Journey):
 
     journey.call(message_id, Accepted(("p-1", "p-2")))
 
-    refs = journey.rows("SELECT account, ref, attempt_id, part, try FROM cascade.provider_refs ORDER BY part")
+    refs = journey.rows(
+        "SELECT account, ref, attempt_id, part, try FROM cascade.provider_refs ORDER BY part"
+    )
     attempt = journey.attempt(message_id)
     assert [tuple(one) for one in refs] == [
         ("notify-vk", "p-1", attempt.id, 0, 1),
@@ -187,7 +190,9 @@ def test_a_stalled_process_cannot_bring_a_later_try_back(journey: Journey):
     assert journey.state(message_id) == "sending"
 
 
-@pytest.mark.parametrize("state", [AttemptState.SENT, AttemptState.UNDELIVERABLE, AttemptState.DELIVERED])
+@pytest.mark.parametrize(
+    "state", [AttemptState.SENT, AttemptState.UNDELIVERABLE, AttemptState.DELIVERED]
+)
 def test_a_retry_never_undoes_what_a_receipt_has_said(journey: Journey, state: AttemptState):
     message_id = journey.send()
     [claimed] = journey.claim(message_id)

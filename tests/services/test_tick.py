@@ -250,9 +250,7 @@ def test_the_hold_up_by_our_own_lag_is_bounded(journey: Journey):
 @pytest.mark.parametrize("orphan_is_set_aside", [False, True])
 def test_an_orphan_holds_up_nobody(journey: Journey, *, orphan_is_set_aside: bool):
     message_id = sent(journey, ttl=60)
-    journey.hear(
-        "notify-vk", Receipt(status=DELIVERED, native_status="x", provider_ref="nobody")
-    )
+    journey.hear("notify-vk", Receipt(status=DELIVERED, native_status="x", provider_ref="nobody"))
     journey.collect()
     if orphan_is_set_aside:
         journey.change("UPDATE cascade.receipts SET due_at = NULL")

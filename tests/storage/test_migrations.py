@@ -61,7 +61,9 @@ def test_the_migrations_build_what_the_models_say_to_the_last_check(
     with bare_engine.begin() as connection:
         connection.execute(text("CREATE SCHEMA cascade"))
         connection.execute(
-            text("CREATE FUNCTION cascade.clock() RETURNS timestamptz LANGUAGE sql AS 'SELECT now()'")
+            text(
+                "CREATE FUNCTION cascade.clock() RETURNS timestamptz LANGUAGE sql AS 'SELECT now()'"
+            )
         )
         metadata.create_all(connection)
 
@@ -132,8 +134,10 @@ def test_the_lattice_is_the_order_of_the_enum(engine: Engine):
         ("UPDATE cascade.messages SET success_met = true", "messages_success_check"),
         ("UPDATE cascade.attempts SET due_at = NULL", "attempts_live_check"),
         (
-            "INSERT INTO cascade.charges (attempt_id, amount, currency, units, occurred_at)"
-            " SELECT id, 1, 'RUB', 1, now() FROM cascade.attempts",
+            (
+                "INSERT INTO cascade.charges (attempt_id, amount, currency, units, occurred_at)"
+                " SELECT id, 1, 'RUB', 1, now() FROM cascade.attempts"
+            ),
             "charges_rated_check",
         ),
     ],

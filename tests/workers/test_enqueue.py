@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import base64
+import uuid
+
+from collections.abc import Iterator
+
+import pytest
+
+from celery.exceptions import Reject
+from sqlalchemy import Engine, make_url, text
+
+from cascade.domain.errors import ConfigurationError
+from cascade.services.deployment import Ledger
+from cascade.services.request import seal_request
+from cascade.services.submit import Submission
+from cascade.storage.sealing import UnsealableError
+from workers import runtime
+from workers.enqueue import enqueue
+from workers.make_app import make_app
+
+
+pytestmark = pytest.mark.integration
+
+KEY = base64.b64encode(b"k" * 32).decode()
+HASH_KEY = base64.b64encode(b"h" * 32).decode()
+
+
+@pytest.fixture
+def environment(
+    database_url: str, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[pytest.MonkeyPatch]:
+    """The settings of a worker on the test's database, with the keys of `ledger`."""
+    make_app("memory://")  # takes the hints
+    monkeypatch.setenv("CASCADE_DATABASE_URL", database_url)
+    monkeypatch.setenv("CASCADE_BROKER_URL", "memory://")
+    monkeypatch.setenv("CASCADE_SEAL_KEYS", f"test:{KEY}")
+    monkeypatch.setenv("CASCADE_HASH_KEY", HASH_KEY)
+    _forget()
+    yield monkeypatch
+    runtime.ledger().engine.dispose()
+    _forget()
+
+
+def _forget() -> None:
+    """The next task reads the environment anew, as a new worker would."""
+    runtime.settings.cache_clear()
+    runtime.ledger.cache_clear()
+
+
+def sealed(ledger: Ledger, message_id: uuid.UUID, **more: str) -> str:
+    asked = Submission(to="+79160011111", text="Заказ готов", **more)  # type: ignore[arg-type]  # names and keys
+    return seal_request(ledger.keyring, message_id, asked)
+
+
+def messages(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return int(connection.execute(text("SELECT count(*) FROM cascade.messages")).scalar_one())
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_request_is_accepted_once_however_often_it_is_delivered(
+    ledger: Ledger, engine: Engine
+) -> None:
+    message_id = uuid.uuid4()
+    request = sealed(ledger, message_id)
+    assert enqueue(str(message_id), request) == f"accepted={message_id}"
+    assert enqueue(str(message_id), request) == f"accepted={message_id}"
+    assert messages(engine) == 1
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_request_under_another_messages_id_is_refused(ledger: Ledger, engine: Engine) -> None:
+    request = sealed(ledger, uuid.uuid4())
+    with pytest.raises(UnsealableError):
+        enqueue(str(uuid.uuid4()), request)
+    assert messages(engine) == 0
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_request_that_can_never_be_accepted_fails_with_the_reason(
+    ledger: Ledger, engine: Engine
+) -> None:
+    message_id = uuid.uuid4()
+    with pytest.raises(ConfigurationError, match="nobody's"):
+        enqueue(str(message_id), sealed(ledger, message_id, policy="nobody's"))
+    assert messages(engine) == 0
+
+
+def test_while_the_database_is_away_the_task_goes_back_to_its_queue(
+    environment: pytest.MonkeyPatch, ledger: Ledger, database_url: str
+) -> None:
+    message_id = uuid.uuid4()
+    away = make_url(database_url).set(port=1).render_as_string(hide_password=False)
+    environment.setenv("CASCADE_DATABASE_URL", away)
+    with pytest.raises(Reject) as refusal:
+        enqueue(str(message_id), sealed(ledger, message_id))
+    assert refusal.value.requeue  # type: ignore[attr-defined]  # the stubs do not know it
+
+
+@pytest.mark.usefixtures("environment")
+def test_while_another_caller_holds_its_key_the_task_goes_back_to_its_queue(
+    ledger: Ledger, engine: Engine
+) -> None:
+    message_id = uuid.uuid4()
+    request = sealed(ledger, message_id, key="order-1")
+    with engine.connect() as other, other.begin() as held:
+        other.execute(text("LOCK TABLE cascade.idempotency_keys IN SHARE MODE"))
+        with pytest.raises(Reject) as refusal:
+            enqueue(str(message_id), request)
+        held.rollback()
+    assert refusal.value.requeue  # type: ignore[attr-defined]  # the stubs do not know it
+    assert enqueue(str(message_id), request) == f"accepted={message_id}"
