@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import NotRequired, Required, Self, TypedDict
 
 from cascade.dispatch import Dispatcher, producer_app
-from cascade.domain.errors import CascadeError, InvalidInputError, UnknownMessageError
+from cascade.domain.errors import CascadeError, UnknownMessageError
 from cascade.domain.message import Template
 from cascade.domain.state import Lane
 from cascade.services.cancel import cancel
 from cascade.services.deployment import Ledger
-from cascade.services.submit import Checked, Submission, check, submit
+from cascade.services.submit import Checked, Submission, check, lane_of, submit
 from cascade.settings import ClientSettings, load
 from cascade.storage.database import connect, transaction
 from cascade.storage.status import MessageStatus, read_status
@@ -106,7 +106,7 @@ class Cascade:
             sender=sender,
             key=key,
             deadline=deadline,
-            priority=_lane(priority),
+            priority=lane_of(priority),
         )
         [result] = submit(self._ledger, [check(submission)])
         if isinstance(result, CascadeError):
@@ -130,14 +130,14 @@ class Cascade:
         as a whole: with keys, a call that was cut off can be made again.
         """
         report = SendReport()
-        lane = _lane(priority)
+        lane = lane_of(priority)
         numbered = enumerate(rows, 1)
         while chunk := list(itertools.islice(numbered, ROWS_AT_ONCE)):
             submissions = (
                 (
                     number,
                     Submission(
-                        to=row["to"],
+                        to=row.get("to", ""),
                         text=text,
                         policy=policy,
                         variables=row.get("variables") or {},
@@ -189,12 +189,3 @@ class Cascade:
                 report.errors.append(RowError(number, result))
             else:
                 report.ids[number - 1] = result
-
-
-def _lane(priority: Lane | str) -> Lane:
-    try:
-        return Lane(priority)
-    except ValueError:
-        raise InvalidInputError(
-            "priority", f"{priority!r} is none", f"use one of {', '.join(Lane)}"
-        ) from None

@@ -37,7 +37,7 @@ BROKER_TRANSPORT = {
     "visibility_timeout": 120,  # above the hard time limit; one value for all apps on a database
     "unacked_restore_interval": 5,  # with the throttle: a killed worker's task is back soon after
     "unacked_restore_throttle": 1,  # the visibility timeout, not about 100 s later
-    "socket_timeout": 10,
+    "socket_timeout": 5,
     "socket_connect_timeout": 3,
     "socket_keepalive": True,
     "health_check_interval": 25,
@@ -93,22 +93,34 @@ class Dispatcher:
         groups: dict[tuple[Channel, Lane], list[int]] = defaultdict(list)
         for hint in hints:
             groups[hint.channel, hint.lane].append(hint.attempt_id)
+        published = 0
         for (channel, lane), ids in groups.items():
             for start in range(0, len(ids), IDS_PER_HINT):
-                self._publish(channel, lane, ids[start : start + IDS_PER_HINT])
-        return sum(map(len, groups.values()))
+                some = ids[start : start + IDS_PER_HINT]
+                if not self._publish(channel, lane, some):
+                    return published  # a broker that hangs would hang at each of the rest
+                published += len(some)
+        return published
 
-    def _publish(self, channel: Channel, lane: Lane, ids: Sequence[int]) -> None:
+    def _publish(self, channel: Channel, lane: Lane, ids: Sequence[int]) -> bool:
         try:
             self.send(deliver_task(channel), [ids], lane_queue(channel, lane))
         except (OperationalError, OSError) as error:
-            log.warning("a hint was not published", extra={"reason": type(error).__name__})
+            log.warning("a hint was not published: %s", type(error).__name__)
+            return False
+        return True
 
-    def send(self, task: str, args: Sequence[Any], queue_name: str) -> None:
-        """Publishes one task by name; raises kombu's OperationalError."""
+    def send(
+        self, task: str, args: Sequence[Any], queue_name: str, *, shown: str | None = None
+    ) -> None:
+        """Publishes one task by name; raises kombu's OperationalError.
+
+        `shown` is what Flower and the logs show instead of the arguments.
+        """
         self._app.send_task(
             task,
             args=args,
+            argsrepr=shown,
             queue=queue(queue_name),  # type: ignore[arg-type]  # a kombu Queue declares itself
             retry=True,
             retry_policy=PUBLISH_RETRY,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from cascade.dispatch import ENQUEUE, Dispatcher, producer_app
 from cascade.domain.message import Template
 from cascade.domain.state import Lane
 from cascade.services.request import seal_request
-from cascade.services.submit import Submission, check
+from cascade.services.submit import Submission, check, lane_of
 from cascade.settings import ProducerSettings, load
 from cascade.storage.sealing import Keyring
 
@@ -42,10 +43,12 @@ class Producer:
         templates: Mapping[str, Template] | None = None,
         sender: str = "default",
         key: str | None = None,
-        priority: Lane = Lane.NORMAL,
+        deadline: dt.datetime | None = None,
+        priority: Lane | str = Lane.NORMAL,
         message_id: uuid.UUID | None = None,
     ) -> uuid.UUID:
-        """Publishes one sealed message and returns the id it will have.
+        """Publishes one sealed message and returns the id it will have, unless `key` was used
+        before: then the first message keeps its own.
 
         The id is the key: however often the broker delivers the task, the message is sent once.
         Pass `message_id` to repeat a call whose outcome is not known. Raises InvalidInputError,
@@ -60,10 +63,11 @@ class Producer:
             templates=templates or {},
             sender=sender,
             key=key,
-            priority=priority,
+            deadline=deadline,
+            priority=lane_of(priority),
             message_id=stamped,
         )
         check(asked)
         sealed = seal_request(self._keyring, stamped, asked)
-        self._dispatcher.send(ENQUEUE, [str(stamped), sealed], ENQUEUE)
+        self._dispatcher.send(ENQUEUE, [str(stamped), sealed], ENQUEUE, shown=f"({stamped})")
         return stamped

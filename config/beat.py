@@ -1,7 +1,7 @@
 """What celery beat drives. Every entry is idempotent, so two beats change nothing but the load.
 
-An entry expires with its own pause (seconds): after an outage nothing piles up. The tick alone
-has no `expires`, since a late tick is as good as a new one.
+Entries expire (seconds), so that after an outage nothing piles up; not too soon, because beat's and
+the worker's clocks may differ. The tick alone has no `expires`: a late one is as good as a new one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from cascade.dispatch import COLLECT, POLL, SYNC, TICK
 
 SCHEDULE = {
     TICK: {"task": TICK, "schedule": 1.0},
-    COLLECT: {"task": COLLECT, "schedule": 1.0, "options": {"expires": 1.0}},
-    POLL: {"task": POLL, "schedule": 1.0, "options": {"expires": 1.0}},
+    COLLECT: {"task": COLLECT, "schedule": 1.0, "options": {"expires": 30.0}},
+    POLL: {"task": POLL, "schedule": 1.0, "options": {"expires": 30.0}},
     SYNC: {"task": SYNC, "schedule": 60.0, "options": {"expires": 60.0}},
 }

@@ -106,7 +106,9 @@ def engine(shared_engine: Engine) -> Engine:
             text(f"TRUNCATE {', '.join(f'cascade.{t}' for t in TABLES.split(', '))}")
         )
         connection.execute(text("UPDATE cascade.clock_offset SET offset_by = '0'"))
-        connection.execute(text("UPDATE cascade.ticks SET ticked_at = 'epoch'"))
+        connection.execute(
+            text("UPDATE cascade.ticks SET ticked_at = 'epoch', resumed_at = 'epoch'")
+        )
     return shared_engine
 
 

@@ -31,7 +31,10 @@ def register(app: Celery) -> None:
     app.task(name=POLL, shared=False)(_poll)
     app.task(name=TICK, shared=False)(_tick)
     app.task(name=SYNC, shared=False)(_sync)
-    app.task(name=ENQUEUE, shared=False)(enqueue.enqueue)
+    # Work, not a hint: not to be acknowledged when its worker is killed or hangs.
+    app.task(name=ENQUEUE, shared=False, reject_on_worker_lost=True, acks_on_timeout=False)(
+        enqueue.enqueue
+    )
 
 
 def _register_deliver(app: Celery, channel: Channel) -> None:

@@ -65,9 +65,17 @@ def hear(cascade: Cascade, word: Word, now: dt.datetime) -> Cascade:
 
 
 def expire(cascade: Cascade, attempt_id: int, now: dt.datetime) -> Cascade:
-    """Ends the attempt's step if its time is over; otherwise changes nothing."""
+    """Ends the attempt's step if its time is over; otherwise changes nothing.
+
+    What still waits to be sent is cancelled if its message has ended meanwhile.
+    """
     attempt = cascade.attempt(attempt_id)
-    if not attempt.is_live or now < _over_at(attempt):
+    if not attempt.is_live:
+        return cascade
+    if cascade.state is not MessageState.IN_PROGRESS and attempt.state in UNSENT:
+        cancelled = replace(attempt, state=AttemptState.CANCELLED)
+        return cascade.with_attempt(_ended(cancelled, now))
+    if now < _over_at(attempt):
         return cascade
     if not attempt.is_delivered:
         if not may_decide(attempt.state, AttemptState.EXPIRED):  # a call is in the air
@@ -155,14 +163,19 @@ def _advanced(cascade: Cascade, now: dt.datetime) -> Cascade:
 
 
 def _has_time(step: Step, deadline: dt.datetime, now: dt.datetime) -> bool:
-    return now + dt.timedelta(seconds=max(step.ttl_minimum, 1)) <= deadline
+    return now + _least(step) <= deadline
+
+
+def _least(step: Step) -> dt.timedelta:
+    return dt.timedelta(seconds=max(step.ttl_minimum, 1))
 
 
 def _open(policy: Policy, place: int, *, deadline: dt.datetime, now: dt.datetime) -> Attempt:
     step = policy.steps[place]
-    patience = deadline
+    # Waiting longer would leave the provider less than it takes: better the next step in time.
+    patience = deadline - _least(step)
     if step.max_wait is not None:
-        patience = min(deadline, now + dt.timedelta(seconds=step.max_wait))
+        patience = min(patience, now + dt.timedelta(seconds=step.max_wait))
     return Attempt(
         id=None,
         step=place,

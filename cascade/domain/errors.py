@@ -12,15 +12,33 @@ No text of an error holds a phone number or a message's text.
 
 from __future__ import annotations
 
+import re
+
+from typing_extensions import override
+
+
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}")
+_NUMBER = re.compile(r"[0-9]{5}")
+
 
 class CascadeError(Exception):
     """Something that a person has to mend: `field` says where, `problem` what, `cure` how."""
 
     def __init__(self, field: str, problem: str, cure: str) -> None:
-        super().__init__(f"{field}: {problem}; {cure}")
+        super().__init__(field, problem, cure)  # as given: it is pickled between processes
         self.field = field
         self.problem = problem
         self.cure = cure
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.field}: {self.problem}; {self.cure}"
+
+
+def shown(value: object) -> str:
+    """A caller's word for an error's text, if it is a plain name; phones and texts are not."""
+    plain = isinstance(value, str) and _PLAIN.fullmatch(value) and not _NUMBER.search(value)
+    return repr(value) if plain else "…"
 
 
 class InvalidInputError(CascadeError):

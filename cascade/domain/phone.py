@@ -34,7 +34,7 @@ class PhoneError(InvalidInputError):
     """No message can go to this number. The text names the problem and the cure, not the number."""
 
     def __init__(self, problem: str, cure: str) -> None:
-        super().__init__("phone", problem, cure)
+        super().__init__("to", problem, cure)
 
 
 def normalise(raw: str, *, region: str = "RU") -> str:

@@ -97,10 +97,10 @@ async def _receive(gateway: Gateway, request: Request) -> Response:
         adapter.verify(webhook)
         receipts = adapter.parse(webhook)
     except ForgedWebhookError:
-        log.warning("a webhook was forged", extra={"account": adapter.account})
+        log.warning("a webhook of %s was forged", adapter.account)
         return Response(status_code=403)
     except UnreadableWebhookError:
-        log.warning("a webhook cannot be read", extra={"account": adapter.account})
+        log.warning("a webhook of %s cannot be read", adapter.account)
         return Response(status_code=400)
     if receipts and not await _committed(gateway, adapter, receipts, body):
         return Response(status_code=503)
@@ -114,7 +114,7 @@ async def _committed(
     try:
         await gateway.post.commit(letters(gateway.keyring, adapter.account, receipts, body))
     except Exception as error:  # noqa: BLE001  # whatever it was: not committed, so not 2xx
-        log.warning("receipts were not committed", extra={"reason": type(error).__name__})
+        log.warning("receipts were not committed: %s", type(error).__name__)
         return False
     return True
 
@@ -134,13 +134,13 @@ def _adapter(gateway: Gateway, request: Request) -> Adapter | None:
         return None
     token = request.path_params.get("token", "")
     if not hmac.compare_digest(token.encode(), (adapter.webhook_token or "").encode()):
-        log.warning("a webhook's token does not fit", extra={"account": adapter.account})
+        log.warning("a webhook of %s has a wrong token", adapter.account)
         return None
     peer = request.client.host if request.client else None
     forwarded = request.headers.getlist("x-forwarded-for")
     caller = caller_address(peer, forwarded, gateway.trusted_hops)
     if adapter.allowed_ips and caller not in adapter.allowed_ips:
-        log.warning("a webhook's address is not allowed", extra={"account": adapter.account})
+        log.warning("a webhook of %s comes from a strange address", adapter.account)
         return None
     return adapter
 

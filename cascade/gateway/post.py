@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from anyio import to_thread
 
+from cascade.storage.database import is_passing
 from cascade.storage.inbox import Letter
 
 
@@ -42,7 +43,8 @@ class PostOffice:
         try:
             await to_thread.run_sync(self._store, letters)
         except Exception as error:  # noqa: BLE001  # each request hears of it, and answers 503
-            if len(group) > 1:  # one bad letter must not cost its neighbours their commit
+            # One bad receipt must not cost its neighbours their commit.
+            if len(group) > 1 and not is_passing(error):
                 for one in group:
                     await self._commit([one])
                 return

@@ -113,7 +113,7 @@ class Cloud:
             plan = self._plan(order)
         except Refusal as refusal:
             return self._refused(payload, refusal)
-        ref = "wamid." + base64.b64encode(secrets.token_bytes(30)).decode()
+        ref = _wamid(order.phone)
         self._account.accept(
             plan,
             self._tell,
@@ -247,6 +247,14 @@ def _count_of_parameters(template: Mapping[str, Any]) -> int:
     components = template.get("components") or []
     bodies = [part for part in components if isinstance(part, dict) and part.get("type") == "body"]
     return sum(len(body.get("parameters", ())) for body in bodies)
+
+
+def _wamid(phone: str) -> str:
+    """An id built like Meta's: base64 of lengths, the phone number's digits, and the message's own."""
+    digits = phone.lstrip("+").encode()
+    own = secrets.token_hex(16).upper().encode()
+    parts = b"\x1d\x18" + bytes([len(digits)]) + digits + b"\x15\x02\x00\x11\x18" + own + b"\x00"
+    return "wamid." + base64.b64encode(parts).decode()
 
 
 def _taken(phone: str, ref: str) -> Mapping[str, Any]:

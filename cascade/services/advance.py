@@ -15,15 +15,18 @@ from sqlalchemy import Connection
 from cascade.domain import engine
 from cascade.domain.cascade import Cascade
 from cascade.domain.hint import Hint
+from cascade.domain.state import AttemptState
 from cascade.services.charge import charge
 from cascade.services.deployment import Ledger
 from cascade.storage import cascades
 from cascade.storage.database import is_passing, now as database_now, transaction
+from cascade.storage.sweep import defer
 
 
 log = logging.getLogger(__name__)
 
 Event = Callable[[Cascade, dt.datetime], Cascade]
+Spare = Callable[[Connection, Iterable[uuid.UUID]], Iterable[uuid.UUID]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +34,9 @@ class Advanced:
     """What came of it; `hints` are to be published after the commit."""
 
     hints: Sequence[Hint]
-    delivered: int  # attempts
-    ended: int  # messages
+    delivered: int = 0  # attempts
+    expired: int = 0  # attempts
+    ended: int = 0  # messages
 
 
 def hearing(word: engine.Word) -> Event:
@@ -51,14 +55,18 @@ def advance(
     events: Mapping[uuid.UUID, Iterable[Event]],
     *,
     skip_locked: bool = False,
+    spare: Spare | None = None,
 ) -> Advanced:
     """Takes each message through its events, in this transaction.
 
-    With `skip_locked`, messages that another transaction holds are left as they are.
+    With `skip_locked`, messages that another transaction holds are left as they are; so are those
+    that `spare` names once the locks are held.
     """
     if not events:
-        return Advanced(hints=[], delivered=0, ended=0)
+        return Advanced(hints=[])
     before = cascades.lock(connection, events, ledger.versions, skip_locked=skip_locked)
+    for one in spare(connection, before) if spare else ():
+        del before[one]
     now = database_now(connection)  # after the locks: no event is older than what it meets
     after = {one: _through(old, events[one], now) for one, old in before.items()}
     hints = cascades.write(connection, before, after, now)
@@ -71,7 +79,8 @@ def advance(
     ended = sum(
         old.ended_at is None and after[one].ended_at is not None for one, old in before.items()
     )
-    return Advanced(hints=hints, delivered=len(delivered), ended=ended)
+    expired = sum(_expired(after[one]) - _expired(old) for one, old in before.items())
+    return Advanced(hints=hints, delivered=len(delivered), expired=expired, ended=ended)
 
 
 def advance_all(
@@ -79,25 +88,30 @@ def advance_all(
     events: Mapping[uuid.UUID, Iterable[Event]],
     *,
     skip_locked: bool = False,
+    spare: Spare | None = None,
     patience: float | None = None,
 ) -> Advanced:
     """`advance` in a transaction of its own that survives a bad row.
 
-    A set that fails as a whole is halved down to the culprit, which is left as it is, with an
-    alert: its `due_at` brings it back. Raises only what the database's own troubles raise.
+    A set that fails as a whole is halved down to the culprit, which is looked at again later, with
+    an alert. Raises only what the database's own troubles raise.
     """
     try:
         return transaction(
             ledger.engine,
-            lambda connection: advance(connection, ledger, events, skip_locked=skip_locked),
+            lambda connection: advance(
+                connection, ledger, events, skip_locked=skip_locked, spare=spare
+            ),
             patience=patience,
         )
     except Exception as error:
         if is_passing(error):
             raise
         if len(events) == 1:
-            log.exception("a message cannot be advanced", extra={"messages": list(events)})
-            return Advanced(hints=[], delivered=0, ended=0)
+            [culprit] = events
+            log.exception("message %s cannot be advanced", culprit)
+            transaction(ledger.engine, lambda connection: defer(connection, culprit))
+            return Advanced(hints=[])
     ids = sorted(events)
     halves = (ids[: len(ids) // 2], ids[len(ids) // 2 :])
     done = [
@@ -105,6 +119,7 @@ def advance_all(
             ledger,
             {one: events[one] for one in half},
             skip_locked=skip_locked,
+            spare=spare,
             patience=patience,
         )
         for half in halves
@@ -112,12 +127,17 @@ def advance_all(
     return Advanced(
         hints=[hint for part in done for hint in part.hints],
         delivered=sum(part.delivered for part in done),
+        expired=sum(part.expired for part in done),
         ended=sum(part.ended for part in done),
     )
 
 
 def _through(cascade: Cascade, events: Iterable[Event], now: dt.datetime) -> Cascade:
     return functools.reduce(lambda so_far, event: event(so_far, now), events, cascade)
+
+
+def _expired(cascade: Cascade) -> int:
+    return sum(attempt.state is AttemptState.EXPIRED for attempt in cascade.attempts)
 
 
 def _newly_delivered(old: Cascade, new: Cascade) -> Iterable[int]:

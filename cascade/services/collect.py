@@ -53,7 +53,7 @@ def _collect_set(ledger: Ledger, total: Counter[str], quota: int) -> int | None:
     except Exception as error:
         if is_passing(error) or not taken:
             raise
-        log.exception("a set of receipts failed", extra={"quota": quota})
+        log.exception("a set of %d receipts failed", len(taken))
         if len(taken) == 1:
             total["set_aside"] += _defer_culprit(ledger, taken)
         return None
@@ -77,7 +77,7 @@ def _apply(
         connection, {one.id: one.attempt_id for one in known if one.attempt_id is not None}
     )
     if orphans and inbox.defer(connection, orphans):
-        log.error("receipts of unknown attempts were set aside", extra={"receipts": orphans})
+        log.error("receipts without an attempt wait in vain, among %s", orphans)
     return len(orphans), advanced
 
 
@@ -91,5 +91,5 @@ def _events(receipts: Sequence[inbox.Unapplied]) -> dict[uuid.UUID, list[Event]]
 
 
 def _defer_culprit(ledger: Ledger, culprit: Sequence[int]) -> int:
-    log.error("a receipt cannot be applied", extra={"receipts": culprit})
+    log.error("receipt %s cannot be applied", culprit)
     return transaction(ledger.engine, lambda connection: inbox.defer(connection, culprit))

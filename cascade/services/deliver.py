@@ -6,6 +6,7 @@ holds up nobody. No transaction is open while a provider is called.
 
 from __future__ import annotations
 
+import logging
 import time
 
 from collections import Counter, deque
@@ -19,8 +20,10 @@ from cascade.services.deployment import LEASE, Deployment
 from cascade.services.flight import Flight
 from cascade.services.settle import settle
 from cascade.storage.claim import Claimed, claim
-from cascade.storage.database import transaction
+from cascade.storage.database import is_passing, transaction
 
+
+log = logging.getLogger(__name__)
 
 CLAIMING = 10.0  # seconds for which a task claims; then it publishes the rest again
 SETTLE_WITHIN = 0.5  # seconds that a result waits for others at most
@@ -48,13 +51,18 @@ def deliver(
     stop_at = clock() + CLAIMING
     try:
         while landed.results or not flight.is_over or (waiting and clock() < stop_at):
-            if waiting and clock() < stop_at:
-                tally["claimed"] += _launch(deployment, flight, channel, waiting, now=clock())
+            if waiting and (now := clock()) < stop_at:
+                # What providers answer to calls already made matters more than new claims.
+                able = _launch(deployment, flight, channel, waiting, now=now)
+                stop_at = stop_at if able else now
             landed.add(flight.land(LOOK))
             if landed.is_ripe or flight.is_over:
                 tally.update(_settle(deployment, landed.take()))
     finally:
-        flight.ground()
+        # After a fault: what providers have said, and are about to say, is settled all the same.
+        landed.add(flight.ground())
+        tally.update(_settle(deployment, landed.take()))
+    tally["claimed"] = flight.launched
     if waiting:
         rest = (Hint(channel, lane, attempt_id) for attempt_id in waiting)
         tally["republished"] += deployment.ledger.publish(rest)
@@ -88,17 +96,27 @@ class _Landed:
 
 def _launch(
     deployment: Deployment, flight: Flight, channel: Channel, waiting: deque[int], *, now: float
-) -> int:
-    """Claims as many as there is room for, and calls their providers; returns how many."""
+) -> bool:
+    """Claims as many as there is room for, and calls their providers.
+
+    False if the database cannot now; the ids wait on, then.
+    """
     room = min(flight.room(channel), len(waiting))
     if not room:
-        return 0
+        return True
     ids = [waiting.popleft() for _ in range(room)]
-    claimed = transaction(
-        deployment.ledger.engine, lambda connection: claim(connection, ids, lease=LEASE)
-    )
+    try:
+        claimed = transaction(
+            deployment.ledger.engine, lambda connection: claim(connection, ids, lease=LEASE)
+        )
+    except Exception as error:
+        if not is_passing(error):
+            raise
+        log.warning("attempts could not be claimed: %s", type(error).__name__)
+        waiting.extendleft(reversed(ids))
+        return False
     flight.launch(claimed, claiming_at=now)
-    return len(claimed)
+    return True
 
 
 def _settle(deployment: Deployment, landed: Sequence[tuple[Claimed, Result]]) -> Counter[str]:
@@ -106,5 +124,6 @@ def _settle(deployment: Deployment, landed: Sequence[tuple[Claimed, Result]]) ->
     if not landed:
         return Counter()
     settled = settle(deployment, landed)
-    settled.counts["opened"] += deployment.ledger.publish(settled.hints)
+    deployment.ledger.publish(settled.hints)
+    settled.counts["opened"] = len(settled.hints)
     return settled.counts

@@ -19,7 +19,7 @@ from cascade.storage.sealing import Keyring
 
 CALL_DEADLINE = 4.0  # seconds in all for one call to a provider
 LEASE = CALL_DEADLINE + 5.0  # seconds from the claim until others may judge the attempt
-SETTLE_PATIENCE = 5.0  # seconds for which settling is tried again on database faults
+SETTLE_PATIENCE = 8.0  # seconds for which settling is tried again on database faults
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

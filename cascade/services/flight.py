@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from cascade.channels.base import Adapter, HttpRequest, Item, Rejected, Result
+from cascade.channels.base import Adapter, HttpRequest, Item, Rejected, Result, Unavailable
 from cascade.channels.exchange import requests_for, results
 from cascade.domain.message import body_for
 from cascade.domain.state import Channel
 from cascade.services.deployment import CALL_DEADLINE, LEASE, Deployment
 from cascade.services.sealed import open_content, open_recipient
 from cascade.storage.claim import Claimed
+
+
+NOT_CALLED = Unavailable("not called")
 
 
 class Flight:
@@ -22,6 +25,7 @@ class Flight:
         self._claimed: dict[int, Claimed] = {}  # without a result yet, by attempt id
         self._ready: deque[tuple[HttpRequest[Item], float]] = deque()  # with its latest start
         self._refused: list[tuple[Claimed, Result]] = []  # without a call
+        self.launched = 0  # attempts
 
     @property
     def is_over(self) -> bool:
@@ -31,7 +35,7 @@ class Flight:
     def room(self, channel: Channel) -> int:
         """How many attempts the free slots can carry.
 
-        None while fewer than half of the slots are free: claims should come in sets.
+        0 while fewer than half of the slots are free: claims should come in sets.
         """
         transport = self._deployment.transport
         if self._ready or transport.room < transport.flight / 2:
@@ -46,6 +50,7 @@ class Flight:
         `claiming_at` is a moment of the clock before the claim: their leases are no older.
         """
         start_by = claiming_at + LEASE - CALL_DEADLINE
+        self.launched += len(claimed)
         self._claimed |= {one.attempt_id: one for one in claimed}
         for account in sorted({one.account for one in claimed}):
             ours = [one for one in claimed if one.account == account]
@@ -67,11 +72,15 @@ class Flight:
         self._submit()
         return landed
 
-    def ground(self) -> None:
-        """After a fault: waits out the calls in the air. Their leases break into `unknown`."""
+    def ground(self) -> list[tuple[Claimed, Result]]:
+        """Makes no more calls, and waits for those in the air: the results of all that is left."""
+        landed: list[tuple[Claimed, Result]] = []
+        for request, _ in self._ready:
+            landed += [(self._claimed.pop(i.attempt_id), NOT_CALLED) for i in request.items]
         self._ready.clear()
-        while self._deployment.transport.in_flight:
-            self._deployment.transport.collect(CALL_DEADLINE)
+        while self._claimed and (self._refused or self._deployment.transport.in_flight):
+            landed += self.land(CALL_DEADLINE)
+        return landed
 
     def _submit(self) -> None:
         while self._ready and self._deployment.transport.room > 0:
@@ -104,11 +113,11 @@ class Flight:
             client_ref=one.client_ref,
             phone=open_recipient(keyring, one.message_id, one.recipient),
             body=body_for(content, adapter.channel),
-            ttl=_ttl(adapter, one),
+            ttl=given_ttl(adapter, one),
         )
 
 
-def _ttl(adapter: Adapter, one: Claimed) -> int:
+def given_ttl(adapter: Adapter, one: Claimed) -> int:
     """The remaining seconds in the provider's own unit, rounded down, within its range."""
     able = adapter.capabilities
     whole = int(one.seconds_left) // able.ttl_step * able.ttl_step

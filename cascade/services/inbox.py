@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from collections.abc import Sequence
 
 from cascade.channels.base import Receipt
@@ -14,8 +16,11 @@ from cascade.storage.sealing import Keyring
 def letters(
     keyring: Keyring, account: str, receipts: Sequence[Receipt], raw: bytes
 ) -> list[Letter]:
-    """The receipts of one webhook or answer, ready to be stored; `raw` is its body."""
-    sealed = seal_raw(keyring, account, raw) if receipts else b""
+    """The receipts of one webhook or answer, ready to be stored.
+
+    `raw`, its body, is kept with the first of them: a body of many receipts is not stored many times.
+    """
+    bodies = itertools.chain([raw], itertools.repeat(b""))
     return [
         Letter(
             account=account,
@@ -32,7 +37,7 @@ def letters(
                 native=(receipt.native_status, receipt.native_code),
                 event_at=receipt.event_at,
             ),
-            raw=sealed,
+            raw=seal_raw(keyring, account, body),
         )
-        for receipt in receipts
+        for receipt, body in zip(receipts, bodies, strict=False)
     ]

@@ -14,18 +14,20 @@ from cascade.channels.base import Adapter, Pending, Pollable
 from cascade.channels.exchange import Exchange
 from cascade.channels.polling import poll_requests_for, receipts
 from cascade.domain.engine import RECEIPT_GRACE
-from cascade.services.deployment import CALL_DEADLINE, Deployment, Ledger
+from cascade.services.deployment import CALL_DEADLINE, Deployment, Ledger, seconds
 from cascade.services.inbox import letters
 from cascade.services.sealed import open_recipient
 from cascade.storage import polling
 from cascade.storage.database import transaction
 from cascade.storage.inbox import Letter, store
 from cascade.storage.sealing import UnsealableError
+from cascade.storage.sweep import begin, finish
 
 
 log = logging.getLogger(__name__)
 
 QUOTA = 1000  # attempts in one task
+POLLING = seconds(60.0)  # after which a poll that did not finish is thought dead
 
 
 def pollable_accounts(deployment: Deployment) -> frozenset[str]:
@@ -39,6 +41,16 @@ def pollable_accounts(deployment: Deployment) -> frozenset[str]:
 
 def poll(deployment: Deployment) -> Counter[str]:
     """Asks about attempts without a final word; returns counts for the task's result line."""
+    engine = deployment.ledger.engine
+    if not transaction(engine, lambda c: begin(c, "poll", POLLING)):
+        return Counter()  # another poll is asking
+    try:
+        return _poll(deployment)
+    finally:
+        transaction(engine, lambda c: finish(c, "poll", POLLING))
+
+
+def _poll(deployment: Deployment) -> Counter[str]:
     engine = deployment.ledger.engine
     accounts = pollable_accounts(deployment)
     waiting = transaction(
@@ -106,7 +118,7 @@ def _pending(ledger: Ledger, unanswered: Sequence[polling.Unanswered]) -> Iterat
         try:
             phone = open_recipient(ledger.keyring, one.message_id, one.recipient)
         except UnsealableError:
-            log.exception("a recipient cannot be opened", extra={"attempt": one.attempt_id})
+            log.exception("the recipient of attempt %d cannot be opened", one.attempt_id)
             continue
         yield Pending(
             attempt_id=one.attempt_id,

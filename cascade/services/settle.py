@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 
 from collections import Counter, defaultdict
@@ -27,6 +28,7 @@ from cascade.domain.hint import Hint
 from cascade.domain.state import AttemptState
 from cascade.services.advance import Advanced, advance_all, hearing
 from cascade.services.deployment import SETTLE_PATIENCE, Deployment
+from cascade.services.flight import given_ttl
 from cascade.storage.claim import Claimed
 from cascade.storage.database import transaction
 from cascade.storage.settle import (
@@ -37,6 +39,9 @@ from cascade.storage.settle import (
     settle_unclear,
     settle_unsent,
 )
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +70,7 @@ def settle(deployment: Deployment, results: Sequence[tuple[Claimed, Result]]) ->
     """
     kinds = _Sorted()
     for claimed, result in results:
-        _sort(kinds, claimed, result)
+        _sort(deployment, kinds, claimed, result)
     if kinds.taken:
         _commit(deployment, lambda c: settle_taken(c, kinds.taken, RECEIPT_GRACE))
     if kinds.unclear:
@@ -73,10 +78,13 @@ def settle(deployment: Deployment, results: Sequence[tuple[Claimed, Result]]) ->
     if kinds.unsent:
         _commit(deployment, lambda c: settle_unsent(c, kinds.unsent))
     hints = _end(deployment, kinds.ended).hints if kinds.ended else []
+    rejected = Counter(w.code for _, w in kinds.ended if w.state is AttemptState.REJECTED)
+    if rejected:
+        log.error("attempts were rejected, which is ours to mend: %s", dict(rejected))
     return Settled(counts=_counts(kinds), hints=hints)
 
 
-def _sort(kinds: _Sorted, claimed: Claimed, result: Result) -> None:
+def _sort(deployment: Deployment, kinds: _Sorted, claimed: Claimed, result: Result) -> None:
     attempt_id, tries = claimed.attempt_id, claimed.tries
     match result:
         case Accepted(refs):
@@ -86,12 +94,17 @@ def _sort(kinds: _Sorted, claimed: Claimed, result: Result) -> None:
                     account=claimed.account,
                     tries=tries,
                     refs=refs,
-                    ttl=_given_ttl(claimed),
+                    ttl=_still_open(deployment, claimed),
                 )
             )
         case Unknown(code):
             kinds.unclear.append(
-                Unclear(attempt_id=attempt_id, tries=tries, code=code, ttl=_given_ttl(claimed))
+                Unclear(
+                    attempt_id=attempt_id,
+                    tries=tries,
+                    code=code,
+                    ttl=_still_open(deployment, claimed),
+                )
             )
         case Throttled(code, retry_after):
             kinds.unsent.append(_unsent(claimed, code, retry_after))
@@ -107,11 +120,12 @@ def _sort(kinds: _Sorted, claimed: Claimed, result: Result) -> None:
             assert_never(result)
 
 
-def _given_ttl(claimed: Claimed) -> int:
+def _still_open(deployment: Deployment, claimed: Claimed) -> int:
     """Seconds for which the provider may still deliver after its answer; 0 if it takes no TTL."""
-    if claimed.ttl_minimum == 0:
+    adapter = deployment.adapters.get(claimed.account)
+    if adapter is None or adapter.capabilities.ttl_minimum == 0:
         return 0
-    return max(int(claimed.seconds_left), claimed.ttl_minimum)
+    return given_ttl(adapter, claimed)
 
 
 def _unsent(claimed: Claimed, code: str, retry_after: float | None) -> Unsent:

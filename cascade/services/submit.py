@@ -20,6 +20,7 @@ from cascade.domain.errors import (
     IdempotencyConflictError,
     InvalidInputError,
     TryAgainError,
+    shown,
 )
 from cascade.domain.hint import Hint
 from cascade.domain.message import Content, Template, body_for
@@ -75,9 +76,20 @@ class Checked:
     message_id: uuid.UUID
 
 
+def lane_of(priority: Lane | str) -> Lane:
+    """The lane of that name; raises InvalidInputError."""
+    try:
+        return Lane(priority)
+    except ValueError:
+        raise InvalidInputError(
+            "priority", f"{shown(priority)} is none", f"use one of {', '.join(Lane)}"
+        ) from None
+
+
 def check(asked: Submission) -> Checked:
     """Raises InvalidInputError, which names the field, the problem and the cure."""
     content = Content(text=asked.text, variables=asked.variables, templates=asked.templates)
+    _check_characters("to", asked.to)
     _check_names(asked)
     _check_channels(asked)
     _check_content(content)
@@ -247,7 +259,9 @@ def _check_channels(asked: Submission) -> None:
     for name in asked.templates:
         if name not in tuple(Channel):
             raise InvalidInputError(
-                f"templates[{name!r}]", "there is no such channel", f"use {', '.join(Channel)}"
+                f"templates[{shown(name)}]",
+                "there is no such channel",
+                f"use {', '.join(Channel)}",
             )
 
 
@@ -257,7 +271,7 @@ def _check_content(content: Content) -> None:
         raise InvalidInputError("text", "it is empty", "give the words to send")
     for name, value in content.variables.items():
         _check_characters(f"variables[{name!r}]", name)
-        _check_characters(f"variables[{name!r}]", value)
+        _check_characters(f"variables[{shown(name)}]", value)
     for channel, template in content.templates.items():
         _check_template(f"templates[{channel!r}]", template)
     for channel in ("", *content.templates):
@@ -265,7 +279,7 @@ def _check_content(content: Content) -> None:
             body_for(content, channel)
         except KeyError as missing:
             raise InvalidInputError(
-                f"variables[{missing.args[0]!r}]", "it has no value", "give it one"
+                f"variables[{shown(missing.args[0])}]", "it has no value", "give it one"
             ) from None
     _check_length(content)
 

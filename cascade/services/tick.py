@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from cascade.domain.engine import RECEIPT_GRACE
 from cascade.domain.state import Lane
 from cascade.services.advance import Event, advance_all, expiring
-from cascade.services.deployment import CALL_DEADLINE, Ledger, seconds
+from cascade.services.deployment import LEASE, Ledger, seconds
 from cascade.storage import sweep
 from cascade.storage.database import transaction
 
@@ -29,7 +29,7 @@ def tick(ledger: Ledger, pollable: frozenset[str]) -> Counter[str]:
     `pollable` are the accounts whose expiries wait for the answer of a poll.
     """
     tally: Counter[str] = Counter()
-    begun = transaction(ledger.engine, lambda c: sweep.begin_tick(c, PAUSE))
+    begun = transaction(ledger.engine, lambda c: sweep.begin(c, "tick", PAUSE))
     if not begun:
         tally["second"] = 1
         return tally
@@ -43,14 +43,15 @@ def tick(ledger: Ledger, pollable: frozenset[str]) -> Counter[str]:
 
 def _requeue(ledger: Ledger, lane: Lane, tally: Counter[str]) -> None:
     hints = transaction(ledger.engine, lambda c: sweep.requeue(c, lane, QUOTA[lane]))
-    tally["queued"] += ledger.publish(hints)
+    ledger.publish(hints)
+    tally["queued"] += len(hints)
 
 
 def _break_leases(ledger: Ledger, lane: Lane, tally: Counter[str]) -> None:
     tally["broken"] += transaction(
         ledger.engine,
         lambda c: sweep.break_leases(
-            c, lane, QUOTA[lane], call_deadline=seconds(CALL_DEADLINE), grace=RECEIPT_GRACE
+            c, lane, QUOTA[lane], lease=seconds(LEASE), grace=RECEIPT_GRACE
         ),
     )
 
@@ -80,7 +81,9 @@ def _expire(
 def _expire_set(
     ledger: Ledger, events: Mapping[uuid.UUID, list[Event]], tally: Counter[str]
 ) -> None:
-    advanced = advance_all(ledger, events, skip_locked=True)
-    tally["expired"] += len(events)
-    tally["opened"] += ledger.publish(advanced.hints)
+    # Receipts may have come since the candidates were read: those are heard first.
+    advanced = advance_all(ledger, events, skip_locked=True, spare=sweep.awaiting)
+    ledger.publish(advanced.hints)
+    tally["expired"] += advanced.expired
+    tally["opened"] += len(advanced.hints)
     tally["ended"] += advanced.ended

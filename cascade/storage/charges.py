@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from sqlalchemy import Connection, text
 
+from cascade.domain.errors import ConfigurationError
 from cascade.domain.money import PriceUnit, Rate, RateBook
 from cascade.domain.state import Channel
 from cascade.storage.rows import as_ids, as_rows
@@ -66,6 +67,16 @@ _SYNC = text("""
 """)
 
 
+_CHANGED = text("""
+    SELECT s.account, s.prefix, s.valid_from
+    FROM json_to_recordset(CAST(:rows AS json)) AS r(account text, channel text, prefix text,
+        unit text, price numeric(14,6), currency text, valid_from timestamptz)
+    JOIN cascade.rates s USING (account, channel, prefix, valid_from)
+    WHERE (s.unit, s.price, s.currency) IS DISTINCT FROM (r.unit, r.price, r.currency)
+    LIMIT 1
+""")
+
+
 class Rates:
     """The rates of the database, read again only when some were added."""
 
@@ -87,8 +98,9 @@ def _read(connection: Connection) -> Iterable[Rate]:
     rows = connection.execute(
         text(
             "SELECT id, account, channel, prefix, unit, price, currency, valid_from"
-            " FROM cascade.rates"
-        )
+            " FROM cascade.rates WHERE channel = ANY(:channels)"
+        ),
+        {"channels": list(Channel)},  # newer code may know more of them
     )
     for row in rows:
         yield Rate(
@@ -104,7 +116,10 @@ def _read(connection: Connection) -> Iterable[Rate]:
 
 
 def sync_rates(connection: Connection, rates: Sequence[Rate]) -> int:
-    """Adds the rates that are not there yet; returns how many. A stored rate is never changed."""
+    """Adds the rates that are not there yet; returns how many.
+
+    Raises ConfigurationError if a stored rate would change: charges were made by it.
+    """
     rows = as_rows(
         {
             "account": rate.account,
@@ -117,6 +132,13 @@ def sync_rates(connection: Connection, rates: Sequence[Rate]) -> int:
         }
         for rate in rates
     )
+    changed = connection.execute(_CHANGED, {"rows": rows}).first()
+    if changed is not None:
+        raise ConfigurationError(
+            f"rates.csv, {changed.account} {changed.prefix} from {changed.valid_from:%Y-%m-%d}",
+            "it was changed after it came into the database",
+            "leave it as it was, and add a row with a later valid_from",
+        )
     return connection.execute(_SYNC, {"rows": rows}).rowcount
 
 

@@ -52,6 +52,8 @@ _CLAIM = text(f"""
         started_at = coalesce(a.started_at, clock.now),
         expires_at = CASE WHEN a.started_at IS NULL
             THEN least(clock.now + make_interval(secs => a.ttl), free.deadline)
+            WHEN a.ttl_minimum > 0  -- a late retry is given the provider's minimum all the same
+            THEN greatest(a.expires_at, clock.now + make_interval(secs => a.ttl_minimum))
             ELSE a.expires_at END,
         lease_until = clock.now + make_interval(secs => :lease),
         due_at = clock.now + make_interval(secs => :lease)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError as PoolTimeoutError
 from tenacity import (
     Retrying,
     retry_if_exception,
@@ -23,7 +23,9 @@ T = TypeVar("T")
 # Connection lost, server going down or coming up, serialization failure, deadlock.
 _TRANSIENT = ("08", "57P01", "57P02", "57P03", "40001", "40P01")
 
-_TIMED_OUT = frozenset({"55P03", "57014"})  # waiting for a lock; a statement
+# Waiting for a lock, a statement; out of disk, memory or connections; read-only after a failover;
+# idle in a transaction; the system underneath.
+_PASSING = ("55P03", "57014", "53", "25006", "25P03", "58")
 
 # All shared time. A scalar subquery: a bare volatile call would keep an index from being used.
 CLOCK = "(SELECT cascade.clock())"
@@ -62,10 +64,11 @@ def is_transient(error: BaseException) -> bool:
 def is_passing(error: BaseException) -> bool:
     """Whether the database, not the rows, is to blame: trouble that a later run does not meet.
 
-    Besides transient errors these are the lock and statement time-outs.
+    Besides transient errors these are time-outs, exhausted resources and a read-only server.
     """
     code = str(getattr(getattr(error, "orig", None), "pgcode", ""))
-    return is_transient(error) or code in _TIMED_OUT
+    pool_is_exhausted = isinstance(error, PoolTimeoutError)
+    return is_transient(error) or pool_is_exhausted or code.startswith(_PASSING)
 
 
 def transaction(

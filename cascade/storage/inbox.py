@@ -16,7 +16,7 @@ from cascade.storage.rows import as_ids, as_rows
 
 
 MATCH_WINDOW = dt.timedelta(days=8)  # a provider's reference is looked up this far back
-DEFER_PATIENCE = dt.timedelta(minutes=15)  # then a receipt that cannot be applied is set aside
+DEFER_PATIENCE = dt.timedelta(hours=72)  # then a receipt that cannot be applied is set aside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,13 +87,15 @@ _APPLY = text(f"""
     WHERE r.id = a.id
 """)  # noqa: S608  # a constant
 
-# 1, 2, 4 … seconds, because a receipt may come before the call's answer is settled.
+# After 1, 2, 4 … seconds, since a receipt may come before the call's answer is settled; after a
+# quarter of an hour, hourly, since a key, a schema or a disk may come back.
 _DEFER = text(f"""
     UPDATE cascade.receipts r SET looks = r.looks + 1,
         due_at = CASE WHEN r.received_at > {CLOCK} - CAST(:patience AS interval)
-            THEN {CLOCK} + make_interval(secs => 2 ^ least(r.looks, 8)) END
+            THEN {CLOCK} + make_interval(secs => CASE WHEN r.looks < 10 THEN 2 ^ r.looks
+                ELSE 3600 END) END
     WHERE r.id = ANY(CAST(:ids AS bigint[])) AND r.due_at IS NOT NULL
-    RETURNING r.due_at IS NULL AS set_aside
+    RETURNING r.due_at IS NULL OR r.looks = 10 AS is_alarming
 """)  # noqa: S608  # a constant
 
 
@@ -144,6 +146,10 @@ def mark_applied(connection: Connection, attempts: Mapping[int, int]) -> None:
 
 
 def defer(connection: Connection, receipt_ids: Iterable[int]) -> int:
-    """Looks at them again later, with doubling pauses; returns how many were set aside instead."""
+    """Looks at them again later, with growing pauses.
+
+    Returns how many ask for a person: those that found nothing for a quarter of an hour, and those
+    that are set aside for good.
+    """
     values = {"ids": as_ids(receipt_ids), "patience": DEFER_PATIENCE}
-    return sum(row.set_aside for row in connection.execute(_DEFER, values))
+    return sum(row.is_alarming for row in connection.execute(_DEFER, values))

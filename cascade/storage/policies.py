@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, text
 
-from cascade.domain.errors import ConfigurationError
+from cascade.domain.errors import ConfigurationError, shown
 from cascade.domain.policy import Policy, Step
 from cascade.domain.state import Channel, Success
 
@@ -48,7 +48,7 @@ def newest(connection: Connection, name: str) -> tuple[int, Policy]:
     row = connection.execute(_LATEST, {"name": name}).one_or_none()
     if row is None:
         raise ConfigurationError(
-            "policy", f"{name!r} is not in the database", "add it to policies.toml and sync"
+            "policy", f"{shown(name)} is not in the database", "add it to policies.toml and sync"
         )
     return row.id, Policy(name=row.name, steps=_steps(row.steps))
 

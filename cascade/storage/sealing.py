@@ -1,7 +1,7 @@
 """Recipients and texts at rest: AES-GCM with the key's id beside the bytes, and a keyed hash.
 
 A sealed value is: length of the key id (1 byte), key id, nonce (12 bytes), ciphertext with tag.
-The context (such as `message:<id>:recipient`) is authenticated, so rows cannot be swapped.
+The context (such as `recipient:<message id>`) is authenticated, so rows cannot be swapped.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ class UnsealableError(Exception):
     """The value was sealed by a key that is not known here, or was altered or moved."""
 
 
+class UnknownKeyError(UnsealableError):
+    """The key that sealed it is not known here (yet)."""
+
+
 class Keyring:
     """Seals with the first key, opens with any; hashes with a key that does not rotate."""
 
@@ -40,12 +44,12 @@ class Keyring:
         return bytes([len(key_id)]) + key_id + nonce + sealed
 
     def open(self, sealed: bytes, context: str) -> bytes:
-        """What `seal` was given; raises UnsealableError."""
+        """What `seal` was given; raises UnknownKeyError, or UnsealableError."""
         start = 1 + int.from_bytes(sealed[:1])
         cipher = self._ciphers.get(sealed[1:start].decode(errors="replace"))
         if cipher is None:
             msg = "sealed by a key that is not in CASCADE_SEAL_KEYS"
-            raise UnsealableError(msg)
+            raise UnknownKeyError(msg)
         nonce, body = sealed[start : start + _NONCE], sealed[start + _NONCE :]
         try:
             return cipher.decrypt(nonce, body, context.encode())

@@ -61,6 +61,7 @@ _TAKEN = text(f"""
     UPDATE cascade.attempts a
     SET state = greatest(a.state, 'sent'), provider_ref = coalesce(answered.ref, a.provider_ref),
         sent_at = coalesce(a.sent_at, clock.now), lease_until = NULL,
+        error = CASE WHEN a.state <= 'sent' THEN NULL ELSE a.error END,
         expires_at = greatest(a.expires_at, answered.provider_until),
         due_at = CASE WHEN a.ended_at IS NULL
             THEN greatest(a.expires_at, answered.provider_until) + CAST(:grace AS interval) END
@@ -87,7 +88,7 @@ _UNCLEAR = text(f"""
     )
     UPDATE cascade.attempts a
     SET state = greatest(a.state, 'unknown'), unknown_at = clock.now, lease_until = NULL,
-        error = coalesce(a.error, silent.code),
+        error = CASE WHEN a.state <= 'unknown' THEN coalesce(a.error, silent.code) ELSE a.error END,
         expires_at = greatest(a.expires_at, silent.provider_until),
         due_at = CASE WHEN a.ended_at IS NULL
             THEN greatest(a.expires_at, silent.provider_until) + CAST(:grace AS interval) END

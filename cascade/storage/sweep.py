@@ -5,34 +5,48 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from sqlalchemy import Connection, text
 
 from cascade.domain.hint import Hint
 from cascade.domain.state import Channel, Lane
 from cascade.storage.database import CLOCK
+from cascade.storage.rows import as_ids
 
 
 POLL_PATIENCE = dt.timedelta(seconds=5)  # how long an expiry waits for the answer of a poll
+GAP = dt.timedelta(seconds=5)  # ticks further apart than this follow an outage
 LAG_LIMIT = dt.timedelta(seconds=5)  # receipts that wait longer hold up their account's expiries
 LAG_PATIENCE = dt.timedelta(minutes=10)  # and this bounds the hold-up
 
+# A clock that stepped back must not stop it; after a gap, `resumed_at` gives polls their turn.
 _TICK = text(f"""
-    UPDATE cascade.ticks SET ticked_at = {CLOCK}
-    WHERE ticked_at <= {CLOCK} - CAST(:pause AS interval)
+    UPDATE cascade.ticks SET ticked_at = {CLOCK},
+        resumed_at = CASE WHEN ticked_at <= {CLOCK} - CAST(:gap AS interval)
+            THEN {CLOCK} ELSE resumed_at END
+    WHERE name = :name
+        AND (ticked_at <= {CLOCK} - CAST(:pause AS interval) OR ticked_at > {CLOCK} + CAST(:gap AS interval))
     RETURNING ticked_at
+""")  # noqa: S608  # a constant
+
+_RELEASE = text(f"""
+    UPDATE cascade.ticks SET ticked_at = {CLOCK} - CAST(:pause AS interval) WHERE name = :name
 """)  # noqa: S608  # a constant
 
 # Scheduled starts, retries and hints that got lost: queued (again), with a doubling patience.
 _REQUEUE = text(f"""
     WITH clock AS MATERIALIZED (SELECT {CLOCK} AS now),
     due AS MATERIALIZED (
-        SELECT a.id FROM cascade.attempts a CROSS JOIN clock
+        SELECT a.id
+        FROM cascade.attempts a
+        JOIN cascade.messages m ON m.id = a.message_id
+        CROSS JOIN clock
         WHERE a.lane = CAST(:lane AS cascade.lane) AND a.due_at <= clock.now
             AND a.state IN ('scheduled', 'queued', 'retry') AND a.expires_at > clock.now
+            AND a.channel = ANY(:channels) AND m.state = 'in_progress'
         ORDER BY a.due_at LIMIT :quota
-        FOR NO KEY UPDATE SKIP LOCKED
+        FOR NO KEY UPDATE OF a SKIP LOCKED
     )
     UPDATE cascade.attempts a
     SET state = 'queued', hints = least(a.hints + 1, 10),
@@ -43,12 +57,15 @@ _REQUEUE = text(f"""
     RETURNING a.id, a.channel, a.lane
 """)  # noqa: S608  # a constant
 
-# Who held the lease is gone: the call may or may not have been made, and its provider may deliver
-# for its whole TTL from the call's deadline on.
+# Who held the lease is gone: the call may have been made as late as the lease's end, and its
+# provider may deliver for the whole TTL it was given, which was at least its minimum.
 _BREAK_LEASES = text(f"""
     WITH clock AS MATERIALIZED (SELECT {CLOCK} AS now),
     broken AS MATERIALIZED (
-        SELECT a.id FROM cascade.attempts a CROSS JOIN clock
+        SELECT a.id, CASE WHEN a.ttl_minimum = 0 THEN a.expires_at
+            ELSE greatest(a.expires_at + CAST(:lease AS interval),
+                a.lease_until + make_interval(secs => a.ttl_minimum)) END AS provider_until
+        FROM cascade.attempts a CROSS JOIN clock
         WHERE a.lane = CAST(:lane AS cascade.lane) AND a.due_at <= clock.now
             AND a.state = 'sending' AND a.lease_until <= clock.now
         ORDER BY a.due_at LIMIT :quota
@@ -57,8 +74,8 @@ _BREAK_LEASES = text(f"""
     UPDATE cascade.attempts a
     SET state = 'unknown', unknown_at = clock.now, lease_until = NULL,
         error = coalesce(a.error, 'lease'),
-        expires_at = a.expires_at + CAST(:call_deadline AS interval),
-        due_at = a.expires_at + CAST(:call_deadline AS interval) + CAST(:grace AS interval)
+        expires_at = broken.provider_until,
+        due_at = broken.provider_until + CAST(:grace AS interval)
     FROM broken CROSS JOIN clock
     WHERE a.id = broken.id AND a.state = 'sending'
 """)  # noqa: S608  # a constant
@@ -82,16 +99,23 @@ _EXPIRED = text(f"""
         SELECT DISTINCT u.account FROM unapplied u CROSS JOIN clock
         WHERE u.looks = 0 AND u.received_at < clock.now - CAST(:lag_limit AS interval)
     )
-    SELECT a.id, a.message_id FROM cascade.attempts a CROSS JOIN clock
+    SELECT a.id, a.message_id
+    FROM cascade.attempts a
+    JOIN cascade.messages m ON m.id = a.message_id
+    CROSS JOIN clock
     WHERE a.lane = CAST(:lane AS cascade.lane) AND a.due_at <= clock.now
         AND (
-            (a.state IN ('scheduled', 'queued', 'retry') AND a.expires_at <= clock.now)
+            (
+                a.state IN ('scheduled', 'queued', 'retry')
+                AND (a.expires_at <= clock.now OR m.state <> 'in_progress')
+            )
             OR (
                 a.state IN ('unknown', 'sent', 'delivered')
                 AND (
                     NOT a.account = ANY(CAST(:pollable AS text[]))
                     OR a.polled_at >= a.expires_at
-                    OR a.due_at <= clock.now - CAST(:poll_patience AS interval)
+                    OR greatest(a.due_at, (SELECT resumed_at FROM cascade.ticks
+                        WHERE name = 'tick')) <= clock.now - CAST(:poll_patience AS interval)
                 )
                 AND NOT EXISTS (SELECT FROM unapplied u
                     WHERE u.account = a.account AND u.client_ref = a.client_ref)
@@ -106,14 +130,48 @@ _EXPIRED = text(f"""
 """)  # noqa: S608  # a constant
 
 
-def begin_tick(connection: Connection, pause: dt.timedelta) -> bool:
-    """Whether this tick is the one of its `pause`; another beat's tick finds nothing to do."""
-    return connection.execute(_TICK, {"pause": pause}).first() is not None
+# Asked again under the messages' locks: receipts may have come since the candidates were read.
+_AWAITING = text("""
+    WITH unapplied AS MATERIALIZED (
+        SELECT account, client_ref, provider_ref FROM cascade.receipts WHERE due_at IS NOT NULL
+    )
+    SELECT DISTINCT a.message_id FROM cascade.attempts a
+    WHERE a.message_id = ANY(CAST(:ids AS uuid[])) AND a.due_at IS NOT NULL
+        AND (
+            EXISTS (SELECT FROM unapplied u
+                WHERE u.account = a.account AND u.client_ref = a.client_ref)
+            OR EXISTS (SELECT FROM unapplied u
+                WHERE u.account = a.account AND u.provider_ref = a.provider_ref)
+        )
+""")
+
+# A message that no rule can handle must not come first at every tick.
+_DEFER = text(f"""
+    UPDATE cascade.attempts
+    SET hints = least(hints + 1, 12),
+        due_at = {CLOCK} + make_interval(secs => least(3600, 2 ^ least(hints + 1, 12)))
+    WHERE message_id = :id AND due_at <= {CLOCK}
+""")  # noqa: S608  # a constant
+
+
+def begin(connection: Connection, name: str, pause: dt.timedelta) -> bool:
+    """Whether it is the turn of the periodic work `name`: not again within `pause`.
+
+    Another beat's task of the same moment finds nothing to do.
+    """
+    values = {"name": name, "pause": pause, "gap": GAP}
+    return connection.execute(_TICK, values).first() is not None
+
+
+def finish(connection: Connection, name: str, pause: dt.timedelta) -> None:
+    """Gives the turn back before its `pause` is over."""
+    connection.execute(_RELEASE, {"name": name, "pause": pause})
 
 
 def requeue(connection: Connection, lane: Lane, quota: int) -> list[Hint]:
     """Queues what is due to be sent and returns the hints to publish."""
-    rows = connection.execute(_REQUEUE, {"lane": lane, "quota": quota})
+    values = {"lane": lane, "quota": quota, "channels": list(Channel)}
+    rows = connection.execute(_REQUEUE, values)
     return [Hint(Channel(row.channel), Lane(row.lane), row.id) for row in rows]
 
 
@@ -122,11 +180,11 @@ def break_leases(
     lane: Lane,
     quota: int,
     *,
-    call_deadline: dt.timedelta,
+    lease: dt.timedelta,
     grace: dt.timedelta,
 ) -> int:
     """Turns calls that nobody settled into `unknown`; returns how many."""
-    values = {"lane": lane, "quota": quota, "call_deadline": call_deadline, "grace": grace}
+    values = {"lane": lane, "quota": quota, "lease": lease, "grace": grace}
     return connection.execute(_BREAK_LEASES, values).rowcount
 
 
@@ -143,3 +201,13 @@ def expired(
         "lag_patience": LAG_PATIENCE,
     }
     return {row.id: row.message_id for row in connection.execute(_EXPIRED, values)}
+
+
+def awaiting(connection: Connection, message_ids: Iterable[uuid.UUID]) -> set[uuid.UUID]:
+    """Of these messages, those with receipts that are not applied yet."""
+    return set(connection.execute(_AWAITING, {"ids": as_ids(message_ids)}).scalars())
+
+
+def defer(connection: Connection, message_id: uuid.UUID) -> None:
+    """Looks at the message's due attempts again later, with doubling pauses up to an hour."""
+    connection.execute(_DEFER, {"id": message_id})

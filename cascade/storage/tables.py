@@ -69,13 +69,13 @@ clock_offset = Table(
     CheckConstraint("single", name="single"),
 )
 
-# One row: its guarded update makes a second tick in the same second a no-op.
+# A row per periodic work: its guarded update makes a second tick in the same second a no-op.
 ticks = Table(
     "ticks",
     metadata,
-    Column("single", Boolean, primary_key=True, server_default=text("true")),
+    Column("name", Text, primary_key=True),
     Column("ticked_at", _TIME, nullable=False),
-    CheckConstraint("single", name="single"),
+    Column("resumed_at", _TIME, nullable=False),  # the first tick after the newest outage
 )
 
 # A trigger refuses UPDATE and DELETE: a message keeps the version it was sent with.

@@ -125,12 +125,12 @@ def _check_opened(
         assert attempt.error == "deadline"
         return
     assert attempt.state is AttemptState.QUEUED
-    waits = deadline
+    waits = deadline - dt.timedelta(seconds=max(step.ttl_minimum, 1))
     if step.max_wait is not None:
-        waits = min(deadline, now + dt.timedelta(seconds=step.max_wait))
+        waits = min(waits, now + dt.timedelta(seconds=step.max_wait))
     assert attempt.expires_at == waits
     assert attempt.due_at is not None
-    assert now < attempt.due_at <= waits
+    assert now <= attempt.due_at <= waits
 
 
 def _check_nothing_unsent_is_left(before: Cascade, after: Cascade) -> None:

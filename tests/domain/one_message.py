@@ -21,8 +21,7 @@ from tests.domain.building import NOW, a_cascade, a_policy, later
 from tests.domain.laws import check_change, check_message
 
 
-CALL_DEADLINE = dt.timedelta(seconds=4)
-LEASE = CALL_DEADLINE + dt.timedelta(seconds=5)
+LEASE = dt.timedelta(seconds=9)
 
 _WAITING = frozenset({AttemptState.UNKNOWN, AttemptState.SENT, AttemptState.DELIVERED})
 
@@ -146,7 +145,8 @@ class OneMessage:
         """Hints again, retries, broken leases, expiries."""
         for attempt in self._due():
             attempt_id = attempt.step + 1
-            if attempt.state in UNSENT and attempt.expires_at > self.now:
+            is_over = self.state is not MessageState.IN_PROGRESS
+            if attempt.state in UNSENT and attempt.expires_at > self.now and not is_over:
                 self._requeue(attempt_id)
             elif attempt.state is AttemptState.SENDING and self._leases[attempt_id] <= self.now:
                 self._break_lease(attempt_id)
@@ -177,7 +177,12 @@ class OneMessage:
         self._change(attempt_id, state=AttemptState.QUEUED, due_at=due_at)
 
     def _break_lease(self, attempt_id: int) -> None:
-        until = self.attempt(attempt_id).expires_at + CALL_DEADLINE
+        attempt = self.attempt(attempt_id)
+        shortest = self.cascade.step_of(attempt).ttl_minimum
+        until = attempt.expires_at
+        if shortest:
+            at_least = self._leases[attempt_id] + dt.timedelta(seconds=shortest)
+            until = max(until + LEASE, at_least)
         self._change(
             attempt_id,
             state=AttemptState.UNKNOWN,

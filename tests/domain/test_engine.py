@@ -63,9 +63,11 @@ class TestTheStart:
         assert first.state is AttemptState.QUEUED
         assert first.is_live
 
-    def test_waiting_is_bounded_by_the_deadline(self) -> None:
-        first = engine.first_attempt(a_policy(), deadline=later(3600), send_at=None, now=NOW)
-        assert first.expires_at == later(3600)
+    def test_waiting_ends_while_there_is_time_for_the_providers_minimum(self) -> None:
+        for minimum, end in ((15, 3585), (1, 3599), (0, 3599)):
+            policy = a_policy(a_step(ttl_minimum=minimum))
+            first = engine.first_attempt(policy, deadline=later(3600), send_at=None, now=NOW)
+            assert first.expires_at == later(end)
 
     def test_waiting_is_bounded_by_max_wait_where_the_step_sets_it(self) -> None:
         policy = a_policy(a_step(max_wait=20))
@@ -74,8 +76,8 @@ class TestTheStart:
 
     def test_max_wait_does_not_outlast_the_deadline(self) -> None:
         policy = a_policy(a_step(max_wait=20))
-        first = engine.first_attempt(policy, deadline=later(16), send_at=None, now=NOW)
-        assert first.expires_at == later(16)
+        first = engine.first_attempt(policy, deadline=later(30), send_at=None, now=NOW)
+        assert first.expires_at == later(15)
 
     def test_a_lost_hint_is_noticed_after_two_seconds(self) -> None:
         first = engine.first_attempt(a_policy(), deadline=later(3600), send_at=None, now=NOW)
@@ -316,12 +318,25 @@ class TestTheTimeToLive:
 
 
 class TestTheDeadline:
-    def test_it_ends_a_message_whose_step_still_waits(self) -> None:
+    def test_a_step_that_waits_in_vain_leaves_the_next_one_its_time(self) -> None:
         message = OneMessage(deadline=100)
-        message.wait(100)
+        message.wait(85)
         message.expire(1)
-        assert message.states == ["expired", "skipped"]
+        assert message.states == ["expired", "queued"]
+        assert message.claim(2) is not None
+
+    def test_it_ends_a_message_whose_last_step_still_waits(self) -> None:
+        message = OneMessage(a_policy(a_step(ttl_minimum=0)), deadline=100)
+        message.wait(99)
+        message.expire(1)
+        assert message.states == ["expired"]
         assert message.state is MessageState.UNDELIVERED
+
+    def test_a_first_step_without_enough_time_gives_way_at_once(self) -> None:
+        message = OneMessage(deadline=10)
+        assert message.claim(1) is None
+        message.tick()
+        assert message.states == ["expired", "queued"]
 
     def test_a_step_whose_provider_needs_longer_is_skipped(self) -> None:
         policy = a_policy(
@@ -549,11 +564,10 @@ class TestCancelling:
         call = claimed(message)
         message.cancel()
         message.refuse(call)
-        message.wait(5)
-        message.tick()
         assert message.claim(1) is None
-        message.tick_until_all_is_over()
-        assert message.states == ["expired"]
+        message.wait(1)
+        message.tick()
+        assert message.states == ["cancelled"]
 
 
 @settings(deadline=None)

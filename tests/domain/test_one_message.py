@@ -30,6 +30,7 @@ from tests.domain.one_message import Call, OneMessage
 pytestmark = pytest.mark.timeout(300)  # a failure is worth its shrinking
 
 places = st.integers(0, 4)
+answers = st.sampled_from(["taken", "silence", "unclear", "unsent"])
 facts = st.sampled_from(sorted(FACTS, key=lambda state: state.rank))
 
 
@@ -56,13 +57,15 @@ class AMessageOnItsWay(RuleBasedStateMachine):
 
     @initialize(
         policy=policies(),
-        deadline=st.sampled_from([10, 40, 100, 600]),
-        send_in=st.sampled_from([None, 5]),
+        deadline=st.sampled_from([3600, 600, 100, 40, 10]),
+        send_in=st.sampled_from([None, None, 5]),
+        answer=answers,
     )
-    def is_sent(self, policy: Policy, deadline: float, send_in: float | None) -> None:
+    def is_sent(self, policy: Policy, deadline: float, send_in: float | None, answer: str) -> None:
         self.message = OneMessage(policy, deadline=deadline, send_in=send_in)
         self.calls: list[Call] = []
         self.heard: dict[int, AttemptState] = {}
+        self.the_current_attempt_is_called(answer)
 
     @rule(seconds=st.sampled_from([0.001, 1, 2, 5, 15, 32, 62, 300]))
     def time_passes(self, seconds: float) -> None:
@@ -79,29 +82,22 @@ class AMessageOnItsWay(RuleBasedStateMachine):
     def days_pass(self, hours: float) -> None:
         self.message.wait(hours * 3600)
 
-    @rule()
-    def the_current_attempt_is_claimed(self) -> None:
+    @rule(answer=answers)
+    def the_current_attempt_is_called(self, answer: str) -> None:
         call = self.message.claim(len(self.message.cascade.attempts))
         if call is not None:
             assert self.message.state is MessageState.IN_PROGRESS
             self.calls.append(call)
+            self._answer(call, answer)
 
-    @rule(place=places)
+    @rule(place=places, answer=answers)
     @precondition(lambda self: self.calls)
-    def a_call_is_accepted(self, place: int) -> None:
-        call = self._call(place)
-        self.message.accept(call)
-        self._note(call.attempt_id, AttemptState.SENT)
+    def an_answer_comes_late_or_twice(self, place: int, answer: str) -> None:
+        self._answer(self.calls[place % len(self.calls)], answer)
 
-    @rule(place=places)
-    @precondition(lambda self: self.calls)
-    def a_call_is_lost(self, place: int) -> None:
-        self.message.lose(self._call(place))
-
-    @rule(place=places)
-    @precondition(lambda self: self.calls)
-    def a_call_is_refused(self, place: int) -> None:
-        self.message.refuse(self._call(place))
+    @rule(state=facts)
+    def the_current_provider_speaks(self, state: AttemptState) -> None:
+        self.a_provider_speaks(len(self.message.cascade.attempts) - 1, state)
 
     @rule(place=places, state=facts)
     def a_provider_speaks(self, place: int, state: AttemptState) -> None:
@@ -125,19 +121,27 @@ class AMessageOnItsWay(RuleBasedStateMachine):
     @rule(place=places)
     def an_expiry_is_asked_for(self, place: int) -> None:
         attempt_id = self._attempt(place)
-        before = self.message.attempt(attempt_id)
+        before, state = self.message.attempt(attempt_id), self.message.state
         self.message.expire(attempt_id)
-        if self.message.attempt(attempt_id) != before:
-            grace = dt.timedelta(0) if before.state in UNSENT else RECEIPT_GRACE
-            assert before.state is not AttemptState.SENDING
-            assert self.message.now >= before.expires_at + grace
+        after = self.message.attempt(attempt_id)
+        if after == before:
+            return
+        assert before.state is not AttemptState.SENDING
+        if after.state is AttemptState.CANCELLED:
+            assert state is not MessageState.IN_PROGRESS
+            return
+        grace = dt.timedelta(0) if before.state in UNSENT else RECEIPT_GRACE
+        assert self.message.now >= before.expires_at + grace
 
     @rule()
     def a_tick_comes(self) -> None:
         self.message.tick()
 
-    @rule()
-    def the_caller_cancels(self) -> None:
+    @rule(wish=places)
+    @precondition(lambda self: len(self.message.cascade.attempts) > 1 or self.calls)
+    def the_caller_cancels(self, wish: int) -> None:
+        if wish < 3:  # most callers do not
+            return
         was_in_progress = self.message.state is MessageState.IN_PROGRESS
         self.message.cancel()
         assert (self.message.state is MessageState.CANCELLED) or not was_in_progress
@@ -153,9 +157,14 @@ class AMessageOnItsWay(RuleBasedStateMachine):
     def _attempt(self, place: int) -> int:
         return place % len(self.message.cascade.attempts) + 1
 
-    def _call(self, place: int) -> Call:
-        """Answers may come twice, late, or after the answer of a later call."""
-        return self.calls[place % len(self.calls)]
+    def _answer(self, call: Call, answer: str) -> None:
+        if answer == "taken":
+            self.message.accept(call)
+            self._note(call.attempt_id, AttemptState.SENT)
+        elif answer == "unclear":
+            self.message.lose(call)
+        elif answer == "unsent":
+            self.message.refuse(call)
 
     def _note(self, attempt_id: int, state: AttemptState) -> None:
         """No fact is ever forgotten, whatever comes after it."""
@@ -170,4 +179,4 @@ def _hear(cascade: Cascade, now: dt.datetime, *, word: Word) -> Cascade:
 
 
 TestAMessageOnItsWay = AMessageOnItsWay.TestCase
-TestAMessageOnItsWay.settings = settings(deadline=None, max_examples=80, stateful_step_count=30)
+TestAMessageOnItsWay.settings = settings(deadline=None, max_examples=200, stateful_step_count=40)

@@ -51,7 +51,7 @@ def test_a_number_that_nothing_can_reach_is_refused(typed: str, problem: str) ->
 def test_a_refusal_names_a_cure_and_never_the_number(typed: str) -> None:
     with pytest.raises(PhoneError) as refusal:
         normalise(typed)
-    assert refusal.value.field == "phone"
+    assert refusal.value.field == "to"
     assert refusal.value.cure
     assert not any(
         part in f"{refusal.value!r} {refusal.value.__cause__!r}" for part in (typed, typed[-7:])

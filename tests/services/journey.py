@@ -24,6 +24,7 @@ from cascade.storage.claim import Claimed, claim
 from cascade.storage.database import transaction
 from cascade.storage.inbox import store
 from cascade.storage.policies import sync
+from tests.services.courier import Courier, able
 
 
 PHONE = "+79161234567"
@@ -36,6 +37,8 @@ ACCOUNTS = {
     Channel.WHATSAPP: "cloud-whatsapp",
     Channel.SMS: "smsc",
 }
+
+TTL_MINIMA = {Channel.VK: 15, Channel.OK: 15, Channel.VIBER: 30}  # seconds
 
 
 def a_step(
@@ -64,10 +67,18 @@ class Journey:
         self.engine = ledger.engine
         self.advance = advance
         self.cascade = Cascade(ledger)
-        # No adapter is asked and no call is made: only settling looks at it.
+        # No call is made: settling looks at what the providers can.
         self._deployment = Deployment(
             ledger=ledger,
-            adapters={},
+            adapters={
+                account: Courier(
+                    url="",
+                    account=account,
+                    channel=channel,
+                    capabilities=able(ttl_minimum=TTL_MINIMA.get(channel, 0)),
+                )
+                for channel, account in ACCOUNTS.items()
+            },
             transport=Transport(flight=1),
             questions=Transport(flight=1),
         )

@@ -171,3 +171,13 @@ def test_an_attempt_is_charged_once_however_often_it_is_booked(journey: Journey)
         transaction(journey.engine, lambda c: charge(c, journey.ledger, [attempt_id]))
 
     assert len(journey.charges()) == 1
+
+
+def test_a_price_that_nobody_can_find_out_holds_up_no_delivery(
+    journey: Journey, caplog: pytest.LogCaptureFixture
+):
+    message_id = by_sms(journey)
+    journey.change("UPDATE cascade.messages SET recipient = '\\x00' WHERE id = :id", id=message_id)
+
+    assert delivered_cost(journey, message_id) == (None, 1)
+    assert "unrated" in caplog.text

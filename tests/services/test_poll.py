@@ -90,6 +90,7 @@ def test_nobody_is_asked_before_the_ttl_is_over(journey: Journey, desk: Desk, as
     journey.policy(a_step(Channel.VK, ttl=60))
     journey.call(journey.send(), Accepted())
     journey.advance(59)
+    journey.change("UPDATE cascade.attempts SET due_at = cascade.clock()")
 
     assert poll(asking)["asked"] == 0
     assert desk.calls == []

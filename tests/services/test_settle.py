@@ -91,7 +91,7 @@ def test_nobody_falls_back_while_the_provider_may_still_deliver(journey: Journey
 
 
 def test_a_short_rest_is_waited_for_as_long_as_the_providers_minimum(journey: Journey):
-    journey.policy(a_step(Channel.VK, ttl=60, ttl_minimum=30))
+    journey.policy(a_step(Channel.VIBER, ttl=60, ttl_minimum=30))
     message_id = journey.send()
     journey.call(message_id, Unavailable("refused"))
     journey.advance(50)

@@ -143,7 +143,7 @@ def test_a_refused_row_is_named_and_stops_nobody(journey: Journey, hints: list[H
     report = journey.cascade.send_many(rows, text="#name#, ждём")
 
     assert [(one.row, one.error.field) for one in report.errors] == [
-        (2, "phone"),
+        (2, "to"),
         (3, "variables['name']"),
         (4, "text"),
         (6, "key"),
@@ -199,9 +199,9 @@ NO_TEXT: Any = {"1": 5}
         ("policy", {"policy": "\x00"}),
         ("policy", {"policy": LONE}),
         ("priority", {"priority": "now"}),
-        ("phone", {"to": "hello"}),
-        ("phone", {"to": LONE}),
-        ("phone", {"to": ""}),
+        ("to", {"to": "hello"}),
+        ("to", {"to": LONE}),
+        ("to", {"to": ""}),
         ("deadline", {"deadline": dt.datetime(2090, 1, 1)}),  # noqa: DTZ001  # that is the point
         ("deadline", {"deadline": dt.datetime(2020, 1, 1, tzinfo=dt.UTC)}),
     ],

@@ -67,11 +67,14 @@ def test_a_changed_policy_becomes_a_new_version_and_the_others_stay(engine: Engi
     assert [tuple(one) for one in versions] == [("code", 2, "31")]
 
 
-def test_a_stored_rate_keeps_its_price(engine: Engine, config: Path):
+def test_a_stored_rate_keeps_its_price_and_the_change_is_named(engine: Engine, config: Path):
     sync(engine, config)
+    before = count(engine)
     edit(config / "rates.csv", "message,0.30,RUB,2026-01-01", "message,7.77,RUB,2026-01-01")
 
-    assert +sync(engine, config) == {}
+    with pytest.raises(ConfigurationError, match="changed"):
+        sync(engine, config)
+    assert count(engine) == before
 
 
 @pytest.mark.parametrize("name", ["policies.toml", "rates.csv", "providers.toml"])

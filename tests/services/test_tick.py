@@ -12,6 +12,7 @@ from sqlalchemy import text
 from cascade.channels.base import Accepted, Receipt, Unavailable, Unknown
 from cascade.domain.hint import Hint
 from cascade.domain.state import AttemptState, Channel, Lane
+from cascade.services.deployment import LEASE
 from tests.services.journey import PHONE, WORDS, Journey, a_step
 
 
@@ -95,7 +96,7 @@ def test_a_scheduled_message_starts_when_its_time_has_come(journey: Journey, hin
 def test_a_call_that_nobody_settled_is_unknown_once_its_lease_is_over(
     journey: Journey, hints: list[Hint]
 ):
-    journey.policy(a_step(Channel.VK, ttl=60), a_step(Channel.OK))
+    journey.policy(a_step(Channel.VK, ttl=60, ttl_minimum=15), a_step(Channel.OK))
     message_id = journey.send()
     journey.claim(message_id)
     claimed = journey.attempt(message_id)
@@ -107,9 +108,29 @@ def test_a_call_that_nobody_settled_is_unknown_once_its_lease_is_over(
     broken = journey.attempt(message_id)
     assert (broken.state, broken.error, broken.lease_until) == ("unknown", "lease", None)
     assert broken.unknown_at is not None
-    # The provider may have begun as late as the call's deadline, four seconds after the claim.
-    assert broken.expires_at == claimed.expires_at + dt.timedelta(seconds=4)
+    # The provider may have begun with its TTL as late as the lease's end.
+    assert broken.expires_at == claimed.expires_at + dt.timedelta(seconds=LEASE)
     assert hints == []
+
+
+def test_a_broken_lease_at_a_provider_without_a_ttl_extends_nothing(journey: Journey):
+    journey.policy(a_step(Channel.SMS, ttl=60))
+    message_id = journey.send()
+    journey.claim(message_id)
+    claimed = journey.attempt(message_id)
+
+    later(journey, 10)
+
+    assert journey.attempt(message_id).expires_at == claimed.expires_at
+
+
+def test_no_lease_is_broken_before_its_end_whatever_the_row_is_due_for(journey: Journey):
+    message_id = journey.send()
+    journey.claim(message_id)
+    journey.change("UPDATE cascade.attempts SET due_at = cascade.clock()")
+
+    assert later(journey, 1)["broken"] == 0
+    assert journey.state(message_id) == "sending"
 
 
 def test_a_call_under_lease_never_expires(journey: Journey):
@@ -151,8 +172,9 @@ def test_what_was_never_sent_expires_without_grace_and_without_a_call(journey: J
     journey.policy(a_step(Channel.VK, ttl=60, max_wait=30), a_step(Channel.OK))
     message_id = journey.send()
 
-    later(journey, 30.5)
+    counts = later(journey, 30.5)
 
+    assert (counts["queued"], counts["opened"]) == (0, 1)
     assert [one.state for one in journey.attempts(message_id)] == ["expired", "queued"]
     assert journey.attempt(message_id, 0).started_at is None
 

@@ -62,13 +62,17 @@ def test_beat_drives_tasks_that_exist_and_only_late_ticks_are_kept(tasks: set[st
     assert {entry["task"] for entry in SCHEDULE.values()} <= tasks
     for name, entry in SCHEDULE.items():
         expires = entry.get("options", {}).get("expires")  # type: ignore[attr-defined]  # a mapping
-        assert expires == (None if name == TICK else entry["schedule"])
+        if name == TICK:
+            assert expires is None
+        else:  # beat's clock may be ahead of the worker's
+            assert 30 <= expires <= 60
 
 
 def test_a_task_is_not_cut_off_before_its_calls_have_ended_and_are_settled() -> None:
     working = CLAIMING + CALL_DEADLINE + SETTLE_PATIENCE
-    assert working < seconds("task_soft_time_limit") < seconds("task_time_limit")
-    assert CALL_DEADLINE < LEASE < seconds("task_soft_time_limit")
+    assert working < seconds("task_time_limit")
+    assert CALL_DEADLINE < LEASE < seconds("task_time_limit")
+    assert "task_soft_time_limit" not in SETTINGS  # it would raise in the middle of a settlement
 
 
 def test_the_broker_gives_a_task_again_only_after_its_hard_limit() -> None:

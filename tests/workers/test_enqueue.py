@@ -1,20 +1,22 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import uuid
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from celery.exceptions import Reject
 from sqlalchemy import Engine, make_url, text
 
-from cascade.domain.errors import ConfigurationError
+from cascade.domain.errors import InvalidInputError
 from cascade.services.deployment import Ledger
 from cascade.services.request import seal_request
 from cascade.services.submit import Submission
-from cascade.storage.sealing import UnsealableError
+from cascade.storage.sealing import Keyring, UnsealableError
 from workers import runtime
 from workers.enqueue import enqueue
 from workers.make_app import make_app
@@ -48,7 +50,7 @@ def _forget() -> None:
     runtime.ledger.cache_clear()
 
 
-def sealed(ledger: Ledger, message_id: uuid.UUID, **more: str) -> str:
+def sealed(ledger: Ledger, message_id: uuid.UUID, **more: object) -> str:
     asked = Submission(to="+79160011111", text="Заказ готов", **more)  # type: ignore[arg-type]  # names and keys
     return seal_request(ledger.keyring, message_id, asked)
 
@@ -82,8 +84,27 @@ def test_a_request_that_can_never_be_accepted_fails_with_the_reason(
     ledger: Ledger, engine: Engine
 ) -> None:
     message_id = uuid.uuid4()
-    with pytest.raises(ConfigurationError, match="nobody's"):
-        enqueue(str(message_id), sealed(ledger, message_id, policy="nobody's"))
+    with pytest.raises(InvalidInputError, match="time zone"):
+        enqueue(str(message_id), sealed(ledger, message_id, deadline=dt.datetime(2100, 1, 1)))  # noqa: DTZ001
+    assert messages(engine) == 0
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_policy_that_is_not_synced_yet_is_waited_for(ledger: Ledger, engine: Engine) -> None:
+    message_id = uuid.uuid4()
+    with pytest.raises(Reject) as refusal:
+        enqueue(str(message_id), sealed(ledger, message_id, policy="coming"))
+    assert refusal.value.requeue  # type: ignore[attr-defined]  # the stubs do not know it
+    assert messages(engine) == 0
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_key_that_is_not_here_yet_is_waited_for(ledger: Ledger, engine: Engine) -> None:
+    message_id = uuid.uuid4()
+    newer = replace(ledger, keyring=Keyring({"newer": b"n" * 32}, b"h" * 32))
+    with pytest.raises(Reject) as refusal:
+        enqueue(str(message_id), sealed(newer, message_id))
+    assert refusal.value.requeue  # type: ignore[attr-defined]  # the stubs do not know it
     assert messages(engine) == 0
 
 

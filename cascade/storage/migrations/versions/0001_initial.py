@@ -173,10 +173,10 @@ def upgrade() -> None:
     )
     op.create_table(
         "ticks",
-        sa.Column("single", sa.Boolean(), server_default=sa.text("true"), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
         sa.Column("ticked_at", sa.DateTime(timezone=True), nullable=False),
-        sa.CheckConstraint("single", name=op.f("ticks_single_check")),
-        sa.PrimaryKeyConstraint("single", name=op.f("ticks_pkey")),
+        sa.Column("resumed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("ticks_pkey")),
         schema="cascade",
     )
     op.create_table(
@@ -306,7 +306,10 @@ def upgrade() -> None:
         unique=False,
         schema="cascade",
     )
-    op.execute("INSERT INTO cascade.ticks (ticked_at) VALUES ('epoch')")
+    op.execute(
+        "INSERT INTO cascade.ticks (name, ticked_at, resumed_at)"
+        " VALUES ('tick', 'epoch', 'epoch'), ('poll', 'epoch', 'epoch')"
+    )
     op.execute(IMMUTABLE)
     for table in ("policies", "rates"):
         op.execute(
