@@ -44,5 +44,5 @@ def deployment() -> Deployment:
             gateway_url=ours.gateway_url,
         ),
         transport=Transport(flight=ours.flight, deadline=CALL_DEADLINE),
-        questions=Transport(flight=ours.flight, deadline=CALL_DEADLINE),
+        poll_transport=Transport(flight=ours.flight, deadline=CALL_DEADLINE),
     )

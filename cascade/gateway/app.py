@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from anyio import to_thread
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -28,9 +28,9 @@ from cascade.channels.base import (
     Webhook,
 )
 from cascade.gateway.caller import caller_address
-from cascade.gateway.post import PostOffice
-from cascade.services.inbox import letters
-from cascade.storage.database import transaction
+from cascade.gateway.group_commit import GroupCommit
+from cascade.services.inbox import new_receipts
+from cascade.storage.database import now, transaction
 from cascade.storage.inbox import store
 from cascade.storage.sealing import Keyring
 
@@ -47,7 +47,7 @@ class Gateway:
     adapters: Mapping[str, Adapter]
     keyring: Keyring
     engine: Engine
-    post: PostOffice
+    group_commit: GroupCommit
     trusted_hops: int
 
 
@@ -55,9 +55,15 @@ def make_app(
     *, adapters: Mapping[str, Adapter], keyring: Keyring, engine: Engine, trusted_hops: int
 ) -> Starlette:
     """The ASGI app; `trusted_hops` is the number of our own proxies before it."""
-    post = PostOffice(lambda post: transaction(engine, lambda connection: store(connection, post)))
+    group_commit = GroupCommit(
+        lambda group: transaction(engine, lambda connection: store(connection, group))
+    )
     gateway = Gateway(
-        adapters=adapters, keyring=keyring, engine=engine, post=post, trusted_hops=trusted_hops
+        adapters=adapters,
+        keyring=keyring,
+        engine=engine,
+        group_commit=group_commit,
+        trusted_hops=trusted_hops,
     )
 
     async def receive(request: Request) -> Response:
@@ -76,7 +82,7 @@ def make_app(
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        committing = asyncio.create_task(post.run())
+        committing = asyncio.create_task(group_commit.run())
         yield
         committing.cancel()
         with suppress(asyncio.CancelledError):
@@ -112,7 +118,9 @@ async def _committed(
     gateway: Gateway, adapter: Adapter, receipts: Sequence[Receipt], body: bytes
 ) -> bool:
     try:
-        await gateway.post.commit(letters(gateway.keyring, adapter.account, receipts, body))
+        await gateway.group_commit.commit(
+            new_receipts(gateway.keyring, adapter.account, receipts, body)
+        )
     except Exception as error:  # noqa: BLE001  # whatever it was: not committed, so not 2xx
         log.warning("receipts were not committed: %s", type(error).__name__)
         return False
@@ -156,11 +164,8 @@ async def _body(request: Request) -> bytes | None:
 
 
 async def _health(gateway: Gateway) -> Response:
-    def ask(connection: Connection) -> None:
-        connection.execute(text("SELECT 1"))
-
     try:
-        await to_thread.run_sync(lambda: transaction(gateway.engine, ask))
+        await to_thread.run_sync(lambda: transaction(gateway.engine, now))
     except Exception as error:  # noqa: BLE001  # the answer is the report
         return PlainTextResponse(f"database: {type(error).__name__}\n", status_code=503)
     return PlainTextResponse("ok\n")

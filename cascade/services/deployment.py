@@ -40,7 +40,7 @@ class Deployment:
     ledger: Ledger
     adapters: Mapping[str, Adapter]  # by account
     transport: Transport[Item]
-    questions: Transport[Pending]  # polls have a way of their own
+    poll_transport: Transport[Pending]
 
 
 def seconds(value: float) -> dt.timedelta:

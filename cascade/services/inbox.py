@@ -9,20 +9,20 @@ from collections.abc import Sequence
 from cascade.channels.base import Receipt
 from cascade.domain.receipt import dedupe_key
 from cascade.services.sealed import seal_raw
-from cascade.storage.inbox import Letter
+from cascade.storage.inbox import NewReceipt
 from cascade.storage.sealing import Keyring
 
 
-def letters(
+def new_receipts(
     keyring: Keyring, account: str, receipts: Sequence[Receipt], raw: bytes
-) -> list[Letter]:
+) -> list[NewReceipt]:
     """The receipts of one webhook or answer, ready to be stored.
 
     `raw`, its body, is kept with the first of them: a body of many receipts is not stored many times.
     """
     bodies = itertools.chain([raw], itertools.repeat(b""))
     return [
-        Letter(
+        NewReceipt(
             account=account,
             status=receipt.status,
             native_status=receipt.native_status,

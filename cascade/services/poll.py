@@ -15,11 +15,11 @@ from cascade.channels.exchange import Exchange
 from cascade.channels.polling import poll_requests_for, receipts
 from cascade.domain.engine import RECEIPT_GRACE
 from cascade.services.deployment import CALL_DEADLINE, Deployment, Ledger, seconds
-from cascade.services.inbox import letters
+from cascade.services.inbox import new_receipts
 from cascade.services.sealed import open_recipient
 from cascade.storage import polling
 from cascade.storage.database import transaction
-from cascade.storage.inbox import Letter, store
+from cascade.storage.inbox import NewReceipt, store
 from cascade.storage.sealing import UnsealableError
 from cascade.storage.sweep import begin, finish
 
@@ -78,7 +78,7 @@ def _ask(
     _note(deployment, [], {one.attempt_id for one in unanswered} - askable)
     tally: Counter[str] = Counter()
     waiting = list(requests)
-    transport = deployment.questions
+    transport = deployment.poll_transport
     stop_at = time.monotonic() + 2 * CALL_DEADLINE
     while (waiting and time.monotonic() < stop_at) or transport.in_flight:
         while waiting and transport.room and time.monotonic() < stop_at:
@@ -95,17 +95,17 @@ def _answered(
     if heard is None:
         return Counter(silent=len(exchange.request.items))
     raw = getattr(exchange.outcome, "body", b"")
-    post = letters(deployment.ledger.keyring, account, heard, raw)
-    _note(deployment, post, {one.attempt_id for one in exchange.request.items})
+    new = new_receipts(deployment.ledger.keyring, account, heard, raw)
+    _note(deployment, new, {one.attempt_id for one in exchange.request.items})
     return Counter(receipts=len(heard))
 
 
-def _note(deployment: Deployment, post: Sequence[Letter], attempt_ids: set[int]) -> None:
+def _note(deployment: Deployment, new: Sequence[NewReceipt], attempt_ids: set[int]) -> None:
     """In one transaction: an expiry sees the answer together with its receipts."""
 
     def work(connection: Connection) -> None:
-        if post:
-            store(connection, post)
+        if new:
+            store(connection, new)
         polling.mark_polled(connection, attempt_ids)
 
     if attempt_ids:

@@ -20,7 +20,7 @@ DEFER_PATIENCE = dt.timedelta(hours=72)  # then a receipt that cannot be applied
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
+class NewReceipt:
     """A receipt to be stored; `raw` is sealed, `dedupe_key` is equal for a repeated receipt."""
 
     account: str
@@ -99,22 +99,22 @@ _DEFER = text(f"""
 """)  # noqa: S608  # a constant
 
 
-def store(connection: Connection, letters: Sequence[Letter]) -> int:
+def store(connection: Connection, receipts: Sequence[NewReceipt]) -> int:
     """Adds the receipts that are not there yet; returns how many were new."""
     rows = as_rows(
         {
-            "account": letter.account,
-            "status": letter.status,
-            "native_status": letter.native_status,
-            "native_code": letter.native_code,
-            "client_ref": letter.client_ref,
-            "provider_ref": letter.provider_ref,
-            "event_at": letter.event_at,
-            "dedupe_key": letter.dedupe_key,
-            "raw": letter.raw,
+            "account": receipt.account,
+            "status": receipt.status,
+            "native_status": receipt.native_status,
+            "native_code": receipt.native_code,
+            "client_ref": receipt.client_ref,
+            "provider_ref": receipt.provider_ref,
+            "event_at": receipt.event_at,
+            "dedupe_key": receipt.dedupe_key,
+            "raw": receipt.raw,
         }
         # Sorted: two sets with the same receipts in opposite order would deadlock.
-        for letter in sorted(letters, key=lambda letter: letter.dedupe_key)
+        for receipt in sorted(receipts, key=lambda receipt: receipt.dedupe_key)
     )
     return connection.execute(_STORE, {"rows": rows}).rowcount
 

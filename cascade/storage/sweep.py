@@ -80,10 +80,8 @@ _BREAK_LEASES = text(f"""
     WHERE a.id = broken.id AND a.state = 'sending'
 """)  # noqa: S608  # a constant
 
-# Candidates only: the tick locks messages first and asks the engine again. An expiry waits for a
-# poll's answer, for receipts of its own, and while its account's receipts lag behind.
-_EXPIRED = text(f"""
-    WITH clock AS MATERIALIZED (SELECT {CLOCK} AS now),
+# Receipts that are not applied yet, and the attempts that they name by the provider's reference.
+_UNAPPLIED = """
     unapplied AS MATERIALIZED (
         SELECT account, client_ref, provider_ref, received_at, looks
         FROM cascade.receipts WHERE due_at IS NOT NULL
@@ -94,7 +92,13 @@ _EXPIRED = text(f"""
             WHERE r.account = u.account AND r.ref = u.provider_ref
             OFFSET 0  -- one look into the index for each, whatever the statistics say
         ) p
-    ),
+    )"""
+
+# Candidates only: the tick locks messages first and asks the engine again. An expiry waits for a
+# poll's answer, for receipts of its own, and while its account's receipts lag behind.
+_EXPIRED = text(f"""
+    WITH clock AS MATERIALIZED (SELECT {CLOCK} AS now),
+    {_UNAPPLIED},
     lagging AS MATERIALIZED (
         SELECT DISTINCT u.account FROM unapplied u CROSS JOIN clock
         WHERE u.looks = 0 AND u.received_at < clock.now - CAST(:lag_limit AS interval)
@@ -131,19 +135,16 @@ _EXPIRED = text(f"""
 
 
 # Asked again under the messages' locks: receipts may have come since the candidates were read.
-_AWAITING = text("""
-    WITH unapplied AS MATERIALIZED (
-        SELECT account, client_ref, provider_ref FROM cascade.receipts WHERE due_at IS NOT NULL
-    )
+_AWAITING = text(f"""
+    WITH {_UNAPPLIED}
     SELECT DISTINCT a.message_id FROM cascade.attempts a
     WHERE a.message_id = ANY(CAST(:ids AS uuid[])) AND a.due_at IS NOT NULL
         AND (
             EXISTS (SELECT FROM unapplied u
                 WHERE u.account = a.account AND u.client_ref = a.client_ref)
-            OR EXISTS (SELECT FROM unapplied u
-                WHERE u.account = a.account AND u.provider_ref = a.provider_ref)
+            OR EXISTS (SELECT FROM named n WHERE n.attempt_id = a.id)
         )
-""")
+""")  # noqa: S608  # a constant
 
 # A message that no rule can handle must not come first at every tick.
 _DEFER = text(f"""

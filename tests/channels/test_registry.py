@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cascade.channels.base import Pollable, PriceUnit
+from cascade.channels.base import Pollable
 from cascade.channels.registry import (
     account_for,
     environment_name,
@@ -12,6 +12,7 @@ from cascade.channels.registry import (
     load_capabilities,
 )
 from cascade.domain.errors import ConfigurationError
+from cascade.domain.money import PriceUnit
 from cascade.domain.state import Channel
 
 

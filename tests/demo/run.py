@@ -23,7 +23,7 @@ from cascade.sandbox.ledger import Ledger as SandboxLedger, Message
 from cascade.sandbox.prices import Bill
 from cascade.services.collect import collect
 from cascade.services.deployment import Ledger
-from cascade.services.inbox import letters
+from cascade.services.inbox import new_receipts
 from cascade.services.sealed import open_recipient
 from cascade.services.tick import tick
 from cascade.storage import inbox
@@ -121,7 +121,7 @@ class Run:
         receipt = Receipt(
             status=status, native_status=status.value, client_ref=echoed, provider_ref=message.ref
         )
-        new = letters(self.ledger.keyring, message.account, [receipt], b"{}")
+        new = new_receipts(self.ledger.keyring, message.account, [receipt], b"{}")
         self._write(lambda c: inbox.store(c, new))
 
     def defer(self) -> None:

@@ -68,7 +68,7 @@ def test_what_was_not_sent_may_be_cancelled_and_nothing_else() -> None:
     assert may_be == UNSENT
 
 
-@pytest.mark.parametrize("waiting", [*UNSENT, AttemptState.UNKNOWN, AttemptState.SENT])
+@pytest.mark.parametrize("waiting", [*sorted(UNSENT), AttemptState.UNKNOWN, AttemptState.SENT])
 def test_whatever_waits_may_expire(waiting: AttemptState) -> None:
     assert may_decide(waiting, AttemptState.EXPIRED)
 

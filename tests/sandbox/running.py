@@ -9,7 +9,7 @@ import time
 
 import requests
 
-from requests_oauthlib import OAuth1
+from requests_oauthlib import OAuth1  # type: ignore[import-untyped]  # it has no types
 
 from cascade.sandbox.app import Sandbox
 from cascade.sandbox.clock import Tempo

@@ -51,7 +51,9 @@ def started(tmp_path):
 def test_it_serves_and_a_sigterm_stops_it_cleanly(started):
     process, ledger = started
     line = process.stdout.readline()
-    url = re.fullmatch(r"sandbox ready on (http://127\.0\.0\.1:\d+)\n", line)[1]
+    ready = re.fullmatch(r"sandbox ready on (http://127\.0\.0\.1:\d+)\n", line)
+    assert ready
+    url = ready[1]
     assert requests.get(f"{url}/health", timeout=5).status_code == 200
     answer = requests.post(f"{url}/smsc/sys/send.php", data=SMS, timeout=5).json()
     process.terminate()
@@ -69,5 +71,7 @@ def test_an_account_nobody_serves_is_refused_when_it_starts(tmp_path):
 def test_the_config_of_the_page_is_read(tmp_path):
     page = (ROOT / "docs" / "sandbox.md").read_text("utf-8")
     config = tmp_path / "sandbox.toml"
-    config.write_text(re.search(r"```toml\n(.+?)```", page, re.DOTALL)[1], "utf-8")
+    example = re.search(r"```toml\n(.+?)```", page, re.DOTALL)
+    assert example
+    config.write_text(example[1], "utf-8")
     Sandbox(read_config(config), ledger=tmp_path / "ledger.jsonl", seed=1, tempo=Tempo())

@@ -79,13 +79,13 @@ def deployed(ledger: Ledger) -> Iterator[Deployed]:
         clock: Callable[[], float] = time.monotonic,
     ) -> Deployment:
         transport = Transport[Item](flight=flight, deadline=3, clock=clock)
-        questions = Transport[Pending](flight=flight, deadline=1)
-        transports.extend((transport, questions))
+        poll_transport = Transport[Pending](flight=flight, deadline=1)
+        transports.extend((transport, poll_transport))
         return Deployment(
             ledger=ledger,
             adapters={one.account: one for one in adapters},
             transport=transport,
-            questions=questions,
+            poll_transport=poll_transport,
         )
 
     yield make

@@ -17,7 +17,7 @@ from cascade.domain.policy import Policy, Step
 from cascade.domain.state import AttemptState, Channel, Success
 from cascade.services.collect import collect
 from cascade.services.deployment import LEASE, Deployment, Ledger
-from cascade.services.inbox import letters
+from cascade.services.inbox import new_receipts
 from cascade.services.settle import Settled, settle
 from cascade.services.tick import tick
 from cascade.storage.claim import Claimed, claim
@@ -80,7 +80,7 @@ class Journey:
                 for channel, account in ACCOUNTS.items()
             },
             transport=Transport(flight=1),
-            questions=Transport(flight=1),
+            poll_transport=Transport(flight=1),
         )
 
     def policy(self, *steps: Step, name: str = "default") -> None:
@@ -124,8 +124,8 @@ class Journey:
 
     def hear(self, account: str, *receipts: Receipt) -> int:
         """Puts receipts into the inbox; returns how many were new."""
-        post = letters(self.ledger.keyring, account, receipts, b"{}")
-        return transaction(self.engine, lambda c: store(c, post))
+        new = new_receipts(self.ledger.keyring, account, receipts, b"{}")
+        return transaction(self.engine, lambda c: store(c, new))
 
     def hear_of(
         self, message_id: uuid.UUID, status: AttemptState, *, step: int = -1, code: str = ""

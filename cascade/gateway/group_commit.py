@@ -9,22 +9,22 @@ from collections.abc import Callable, Sequence
 from anyio import to_thread
 
 from cascade.storage.database import is_passing
-from cascade.storage.inbox import Letter
+from cascade.storage.inbox import NewReceipt
 
 
-class PostOffice:
-    """Takes letters from many requests; one commit at a time."""
+class GroupCommit:
+    """Takes receipts from many requests; one commit at a time."""
 
-    def __init__(self, store: Callable[[Sequence[Letter]], object]) -> None:
-        """`store` commits letters and raises if it could not; it runs in a thread."""
+    def __init__(self, store: Callable[[Sequence[NewReceipt]], object]) -> None:
+        """`store` commits receipts and raises if it could not; it runs in a thread."""
         self._store = store
-        self._waiting: list[tuple[Sequence[Letter], asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Sequence[NewReceipt], asyncio.Future[None]]] = []
         self._arrived = asyncio.Event()
 
-    async def commit(self, letters: Sequence[Letter]) -> None:
-        """Returns once the letters are committed; raises what the commit raised."""
+    async def commit(self, receipts: Sequence[NewReceipt]) -> None:
+        """Returns once the receipts are committed; raises what the commit raised."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((letters, done))
+        self._waiting.append((receipts, done))
         self._arrived.set()
         await done
 
@@ -37,11 +37,11 @@ class PostOffice:
             await self._commit(group)
 
     async def _commit(
-        self, group: Sequence[tuple[Sequence[Letter], asyncio.Future[None]]]
+        self, group: Sequence[tuple[Sequence[NewReceipt], asyncio.Future[None]]]
     ) -> None:
-        letters = [letter for part, _ in group for letter in part]
+        receipts = [receipt for part, _ in group for receipt in part]
         try:
-            await to_thread.run_sync(self._store, letters)
+            await to_thread.run_sync(self._store, receipts)
         except Exception as error:  # noqa: BLE001  # each request hears of it, and answers 503
             # One bad receipt must not cost its neighbours their commit.
             if len(group) > 1 and not is_passing(error):
@@ -54,7 +54,7 @@ class PostOffice:
 
     def _finish(
         self,
-        group: Sequence[tuple[Sequence[Letter], asyncio.Future[None]]],
+        group: Sequence[tuple[Sequence[NewReceipt], asyncio.Future[None]]],
         error: Exception | None,
     ) -> None:
         for _, done in group:
