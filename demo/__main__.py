@@ -61,7 +61,8 @@ def main() -> int:
     """Runs the demo; the exit status says whether the books agree."""
     given = arguments()
     console = Console() if sys.stdout.isatty() else Console(width=100)
-    for ending in (signal.SIGINT, signal.SIGTERM):  # also where a shell has SIGINT ignored
+    # Also where a shell has SIGINT ignored, and when the terminal is closed.
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, signal.default_int_handler)
     parent = ROOT / ".cascade"
     parent.mkdir(exist_ok=True)
@@ -70,8 +71,6 @@ def main() -> int:
         directory,
         given.seed,
         SCALE,
-        database_url=os.environ.get("CASCADE_DATABASE_URL"),
-        broker_url=os.environ.get("CASCADE_BROKER_URL"),
     )
     status = 1
     try:

@@ -34,10 +34,15 @@ _ACCOUNTS = ("notify-vk", "notify-ok", "devino-viber", "cloud-whatsapp", "smsc")
 class Environment:
     """What the processes of one stack are told."""
 
+    sandbox_port: int
     gateway_port: int
     flower_port: int
     flower_password: str = field(repr=False)
     values: dict[str, str] = field(repr=False)
+
+    @property
+    def sandbox_url(self) -> str:
+        return f"http://127.0.0.1:{self.sandbox_port}"
 
     @property
     def gateway_url(self) -> str:
@@ -51,14 +56,6 @@ class Environment:
     def flower_login(self) -> str:
         return f"cascade / {self.flower_password}"
 
-    def with_sandbox(self, url: str) -> dict[str, str]:
-        """All variables, with the providers' addresses at the sandbox."""
-        bases = {
-            f"CASCADE_{account}_BASE_URL".upper().replace("-", "_"): f"{url}/{account}"
-            for account in _ACCOUNTS
-        }
-        return self.values | bases
-
     def sandbox_config(self) -> str:
         """The sandbox's TOML, with this run's secrets."""
         template = Template((ROOT / "demo" / "sandbox.toml").read_text("utf-8"))
@@ -67,9 +64,15 @@ class Environment:
 
 def make(database_url: str, broker_url: str) -> Environment:
     """An environment with fresh secrets and free ports, for servers that run already."""
-    gateway_port, flower_port = _free_ports(2)
+    sandbox_port, gateway_port, flower_port = _free_ports(3)
     password = secrets.token_urlsafe(12)
     values = {name: secrets.token_urlsafe(24) for name in _SECRETS}
+    values |= {
+        f"CASCADE_{account}_BASE_URL".upper().replace("-", "_"): (
+            f"http://127.0.0.1:{sandbox_port}/{account}"
+        )
+        for account in _ACCOUNTS
+    }
     values |= {
         "CASCADE_DATABASE_URL": database_url,
         "CASCADE_BROKER_URL": broker_url,
@@ -81,6 +84,7 @@ def make(database_url: str, broker_url: str) -> Environment:
         "PYTHONUNBUFFERED": "1",
     }
     return Environment(
+        sandbox_port=sandbox_port,
         gateway_port=gateway_port,
         flower_port=flower_port,
         flower_password=password,

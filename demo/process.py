@@ -40,7 +40,7 @@ class Process:
 def start(
     name: str, command: Sequence[str], *, environ: Mapping[str, str], directory: Path
 ) -> Process:
-    """Starts `command` in a session of its own, so that Ctrl-C reaches only its owner."""
+    """Starts `command` in a process group of its own, so that Ctrl-C reaches only its owner."""
     log = directory / f"{name}.log"
     with log.open("ab") as output:
         popen = subprocess.Popen(  # noqa: S603  # our own commands
@@ -50,7 +50,7 @@ def start(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
+            process_group=0,  # not a session: within one, Linux heeds niceness
         )
     return Process(name, popen, log)
 
@@ -67,7 +67,7 @@ def uninterrupted() -> Iterator[list[int]]:
         return
     handlers = {
         number: signal.signal(number, lambda number, _: came.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
     try:
         yield came

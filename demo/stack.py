@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import signal
@@ -52,9 +53,13 @@ class Stack:
     processes: dict[str, Process] = field(default_factory=dict)
     environment: Environment | None = None
     environ: dict[str, str] = field(default_factory=dict)
-    sandbox_url: str = ""
     stopped: bool = False
     starting: Lock = field(default_factory=Lock, repr=False)
+
+    @property
+    def sandbox_url(self) -> str:
+        """Where the providers are."""
+        return self.running().sandbox_url
 
     @property
     def sandbox_ledger(self) -> Path:
@@ -68,15 +73,14 @@ class Stack:
         self._start_servers()
         say("schema, policies and rates")
         self._prepare()
-        say("sandbox and gateway")
+        say("sandbox, gateway, workers, beat and Flower")
         self._start_sandbox()
-        self._start_gateway()
-        say("workers, beat and Flower")
+        self.start_gateway()
         for name in WORKERS:
             self.start_worker(name)
         self.start_beat()
         self._start_flower()
-        self._await_workers()
+        self._await_all()
 
     def stop(self) -> None:
         """Stops all, the servers last; Ctrl-C does not cut it short, and nothing can follow."""
@@ -149,24 +153,21 @@ class Stack:
         config.write_text(environment.sandbox_config(), "utf-8")
         options = ["--config", str(config), "--ledger", str(self.sandbox_ledger)]
         options += ["--seed", str(self.seed), "--scale", str(self.scale)]
+        options += ["--port", str(environment.sandbox_port)]
         self._start("sandbox", sys.executable, "-m", "cascade.sandbox", *options)
-        self.sandbox_url = self._await("sandbox", self._sandbox_said)
-        self.environ = environment.with_sandbox(self.sandbox_url)
-
-    def _sandbox_said(self) -> str:
-        said = self.processes["sandbox"].log.read_text()
-        found = re.search(r"sandbox ready on (\S+)", said)
-        return found[1] if found else ""
-
-    def _start_gateway(self) -> None:
-        self.start_gateway()
-        self._await("gateway", lambda: _answers(f"{self.running().gateway_url}/health"))
 
     def _start_flower(self) -> None:
         port = str(self.running().flower_port)
         self._start("flower", sys.executable, "-m", "workers.flower", "--port", port)
 
-    def _await_workers(self) -> None:
+    def _await_all(self) -> None:
+        environment = self.running()
+        for name, page in (
+            ("sandbox", f"{environment.sandbox_url}/health"),
+            ("gateway", f"{environment.gateway_url}/health"),
+            ("flower", f"{environment.flower_url}/healthcheck"),
+        ):
+            self._await(name, functools.partial(_answers, page))
         app = producer_app(self.environ["CASCADE_BROKER_URL"])
         expected = {f"{name}@cascade" for name in WORKERS}
 
@@ -175,8 +176,6 @@ class Stack:
             return expected <= {name for answer in answers for name in answer}
 
         self._await("workers", all_answer)
-        flower = f"{self.running().flower_url}/healthcheck"
-        self._await("flower", lambda: _answers(flower))
 
     def _start(self, name: str, *command: str) -> None:
         logs = self.directory / "logs"
@@ -187,15 +186,14 @@ class Stack:
         for number in came[:1]:
             signal.raise_signal(number)
 
-    def _await(self, name: str, ready: Callable[[], str | bool]) -> str:
+    def _await(self, name: str, ready: Callable[[], bool]) -> None:
         """Asks until it is ready; raises DiedError, or TimeoutError after `READY_SECONDS`."""
         until = time.monotonic() + READY_SECONDS
-        while not (answer := ready()):
+        while not ready():
             self.check()
             if time.monotonic() > until:
                 raise TimeoutError(f"{name} was not ready within {READY_SECONDS:.0f} s")
             Event().wait(0.05)
-        return str(answer)
 
     def running(self) -> Environment:
         """The addresses and secrets of this run; raises RuntimeError before the start."""

@@ -18,7 +18,8 @@ from demo.stack import Stack
 def main() -> int:
     """Starts the stack, writes its environment to `.cascade/up/env`, and waits."""
     console = Console()
-    for ending in (signal.SIGINT, signal.SIGTERM):  # also where a shell has SIGINT ignored
+    # Also where a shell has SIGINT ignored, and when the terminal is closed.
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, signal.default_int_handler)
     directory = ROOT / ".cascade" / "up"
     shutil.rmtree(directory, ignore_errors=True)
