@@ -47,7 +47,7 @@ def deliver(
     waiting = deque(attempt_ids)
     flight = Flight(deployment)
     landed = _Landed(clock)
-    tally: Counter[str] = Counter()
+    tally = Counter(claimed=0)
     stop_at = clock() + CLAIMING
     try:
         while landed.results or not flight.is_over or (waiting and clock() < stop_at):

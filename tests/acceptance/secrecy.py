@@ -47,7 +47,10 @@ def found(content: str, wanted: Collection[str]) -> list[str]:
 def broker_contents(client: redis.Redis) -> Iterator[str]:
     """Every key of the broker with all that it holds."""
     for key in client.scan_iter():
-        parts = READ[client.type(key)](client, key)
+        kind = client.type(key)
+        if kind == b"none":  # taken meanwhile
+            continue
+        parts = READ[kind](client, key)
         yield key.decode()
         yield from (part.decode("utf-8", "replace") for part in parts if part is not None)
 

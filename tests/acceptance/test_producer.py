@@ -50,23 +50,23 @@ def test_what_cannot_be_opened_or_accepted_fails_its_task_and_nothing_else(
     service: Service,
 ) -> None:
     dispatcher = Dispatcher(producer_app(service.stack.environ["CASCADE_BROKER_URL"]))
-    other, unpolicied, fine = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
+    other, unsayable, fine = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
     keyring = service.ledger.keyring
     to = phone("11111", 6)
     moved = seal_request(keyring, uuid.uuid4(), Submission(to=to, text=TEXT))  # of another id
-    asked = Submission(to=to, text=TEXT, variables=VARIABLES, policy="nobody's")
+    asked = Submission(to=to, text=TEXT)  # its places have no values
     for message_id, sealed in (
         ("no uuid", "no base64"),
         (str(other), moved),
-        (str(unpolicied), seal_request(keyring, unpolicied, asked)),
+        (str(unsayable), seal_request(keyring, unsayable, asked)),
     ):
         dispatcher.send(ENQUEUE, [message_id, sealed], ENQUEUE)
     enqueue(service, to, fine)
     until(lambda: len(failures(service)) == 3, seconds=20, what="three failures")
-    assert set(failures(service)) == {"ValueError", "UnsealableError", "ConfigurationError"}
+    assert set(failures(service)) == {"ValueError", "UnsealableError", "InvalidInputError"}
     until(lambda: accepted(service, fine), seconds=20, what="acceptance of the one that is fine")
     assert found(service.log("collector"), secrets([to])) == []
-    for refused in (other, unpolicied):
+    for refused in (other, unsayable):
         with pytest.raises(UnknownMessageError):
             service.status(refused)
 
