@@ -102,7 +102,7 @@ class Stack:
         options += ["--concurrency", str(children), "--without-gossip", "--without-mingle"]
         # All share one small machine: receipts come before new calls, or sending would outrun them
         # and messages would fall to the next channel for our own lag.
-        niceness = "0" if name in ("collector", "tick") else "10"
+        niceness = "0" if name in ("urgent", "collector", "tick") else "10"
         worker = self._celery("worker", "--loglevel", "INFO", *options)
         self._start(name, "nice", "-n", niceness, *worker)
 

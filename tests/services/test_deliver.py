@@ -373,3 +373,30 @@ def test_random_answers_leave_every_message_with_one_way_on(
     assert len(hints) == counts["opened"] == ended
     live = journey.row("SELECT count(*) FROM cascade.attempts WHERE due_at IS NOT NULL")
     assert live[0] == 60
+
+
+def test_answers_of_calls_already_made_are_settled_though_no_more_can_be_claimed(
+    journey: Journey, hints: list[Hint], desk: Desk, deployed: Deployed
+):
+    journey.cascade.send_many([{"to": PHONE}] * 8, text=WORDS)
+    mine = ids(hints)
+    claims: list[str] = []
+
+    def only_one_claim(_connection, _cursor, statement, *_rest):
+        if "tries = a.tries + 1" in statement:
+            claims.append(statement)
+            if len(claims) > 1:
+                raise OperationalError("claim", {}, Exception("the database is away"))
+
+    event.listen(journey.engine, "before_cursor_execute", only_one_claim)
+    try:
+        deployment = deployed(Courier(url=desk.url), flight=4)
+        counts = deliver(deployment, Channel.VK, Lane.NORMAL, mine)
+    finally:
+        event.remove(journey.engine, "before_cursor_execute", only_one_claim)
+
+    assert (counts["claimed"], counts["accepted"]) == (4, 4)
+    assert (
+        journey.row("SELECT count(*) AS sent FROM cascade.attempts WHERE state = 'sent'").sent == 4
+    )
+    assert sorted(ids(hints)) == sorted(mine[4:])  # published again, for whoever can claim them

@@ -9,7 +9,7 @@ import pytest
 
 from sqlalchemy import text
 
-from cascade.channels.base import Accepted, Receipt, Unavailable, Unknown
+from cascade.channels.base import Accepted, Receipt, Throttled, Unavailable, Unknown
 from cascade.domain.hint import Hint
 from cascade.domain.state import AttemptState, Channel, Lane
 from cascade.services.deployment import LEASE
@@ -373,3 +373,54 @@ def test_a_steady_backlog_is_found_by_the_index_of_what_is_due(journey: Journey)
             )
         ).scalars()
         assert "attempts_due_idx" in "\n".join(plan)
+
+
+def test_after_an_outage_the_polls_have_their_turn_before_anything_expires(journey: Journey):
+    message_id = sent(journey, ttl=60)
+    pollable = ("notify-vk",)
+
+    assert later(journey, 3600, pollable)["expired"] == 0  # the first tick for an hour
+    assert later(journey, 2, pollable)["expired"] == 0
+    assert later(journey, 4, pollable)["expired"] == 1
+    assert journey.state(message_id, 0) == "expired"
+
+
+def test_a_clock_that_steps_back_does_not_stop_the_tick(journey: Journey):
+    journey.advance(3600)
+    assert "second" not in journey.tick()
+    journey.advance(-3600)
+    assert "second" not in journey.tick()
+
+
+def test_a_call_that_comes_back_unsent_after_its_message_ended_is_cancelled(journey: Journey):
+    message_id = journey.send()
+    [claimed] = journey.claim(message_id)
+    assert journey.cascade.cancel(message_id)
+    journey.settle((claimed, Throttled("busy")))
+    assert journey.state(message_id) == "retry"
+
+    later(journey, 2)
+
+    assert journey.state(message_id) == "cancelled"
+
+
+def test_a_row_that_cannot_be_advanced_is_looked_at_less_and_less_often(journey: Journey):
+    message_id = sent(journey, ttl=60)
+    journey.change("UPDATE cascade.attempts SET step = 7 WHERE message_id = :id", id=message_id)
+    pauses = []
+    for _ in range(4):
+        later(journey, 3700)
+        row = journey.row("SELECT due_at - cascade.clock() AS pause FROM cascade.attempts")
+        pauses.append(row.pause.total_seconds())
+
+    assert pauses == [about(pause) for pause in (2, 4, 8, 16)]
+
+
+def test_a_first_step_without_time_gives_way_to_one_that_has_it(journey: Journey):
+    journey.policy(a_step(Channel.VK, ttl=60, ttl_minimum=15), a_step(Channel.SMS))
+    [now] = journey.rows("SELECT cascade.clock() AS now")
+    message_id = journey.send(deadline=now.now + dt.timedelta(seconds=10))
+
+    later(journey, 1)
+
+    assert [one.state for one in journey.attempts(message_id)] == ["expired", "queued"]
