@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from cascade.channels.base import Accepted, Receipt, Throttled, Unavailable, Unknown
 from cascade.domain.hint import Hint
@@ -424,3 +424,24 @@ def test_a_first_step_without_time_gives_way_to_one_that_has_it(journey: Journey
     later(journey, 1)
 
     assert [one.state for one in journey.attempts(message_id)] == ["expired", "queued"]
+
+
+def test_a_receipt_that_comes_between_the_look_and_the_lock_is_heard_before_anything_expires(
+    journey: Journey,
+):
+    message_id = sent(journey, ttl=60)
+    came: list[int] = []
+
+    def a_receipt_comes(_connection, _cursor, statement, values, *_rest):
+        if "lagging" in statement and values["lane"] == "normal":  # the look for candidates
+            came.append(journey.hear_of(message_id, DELIVERED))
+
+    event.listen(journey.engine, "after_cursor_execute", a_receipt_comes)
+    try:
+        assert later(journey, 63)["expired"] == 0
+    finally:
+        event.remove(journey.engine, "after_cursor_execute", a_receipt_comes)
+    journey.collect()
+
+    assert came == [1]
+    assert [one.state for one in journey.attempts(message_id)] == ["delivered"]
