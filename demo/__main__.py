@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -27,6 +26,7 @@ from cascade.storage.database import connect
 from demo.campaign import TEMPLATES, TEXT, URGENT_TEXT, URGENT_TO, recipients
 from demo.environment import ROOT
 from demo.figures import read_figures
+from demo.process import interruptible
 from demo.progress import watch
 from demo.report import failures, render, to_json
 from demo.stack import WORKERS, Stack
@@ -61,17 +61,11 @@ def main() -> int:
     """Runs the demo; the exit status says whether the books agree."""
     given = arguments()
     console = Console() if sys.stdout.isatty() else Console(width=100)
-    # Also where a shell has SIGINT ignored, and when the terminal is closed.
-    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, signal.default_int_handler)
+    interruptible()
     parent = ROOT / ".cascade"
     parent.mkdir(exist_ok=True)
     directory = Path(tempfile.mkdtemp(prefix="demo-", dir=parent))
-    stack = Stack(
-        directory,
-        given.seed,
-        SCALE,
-    )
+    stack = Stack(directory, given.seed, SCALE)
     status = 1
     try:
         stack.start(lambda what: console.print(f"[dim]starting {what}[/]"))
@@ -179,11 +173,7 @@ def our_ledger() -> Ledger:
 
 def keep(stack: Stack, console: Console) -> None:
     """Leaves all running and says where, until Ctrl-C."""
-    environment = stack.running()
-    console.print(f"Flower    {environment.flower_url}  {environment.flower_login}")
-    console.print(f"gateway   {environment.gateway_url}")
-    console.print(f"sandbox   {stack.sandbox_url}")
-    console.print(f"logs      {stack.directory / 'logs'}")
+    console.print(stack.addresses())
     console.print("[dim]Ctrl-C stops all of it[/]")
     with suppress(KeyboardInterrupt):
         Event().wait()

@@ -14,6 +14,7 @@ from threading import current_thread, main_thread
 from demo.environment import ROOT
 
 
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STOP_SECONDS = 20.0  # for a warm stop; then the process is killed
 
 
@@ -55,6 +56,15 @@ def start(
     return Process(name, popen, log)
 
 
+def interruptible() -> None:
+    """Every way to end this process raises KeyboardInterrupt, so that it can stop its children.
+
+    Also where a shell has SIGINT ignored, and when the terminal is closed.
+    """
+    for ending in ENDINGS:
+        signal.signal(ending, signal.default_int_handler)
+
+
 @contextmanager
 def uninterrupted() -> Iterator[list[int]]:
     """Holds Ctrl-C and SIGTERM back while the block runs; gives the list of those that came.
@@ -66,8 +76,7 @@ def uninterrupted() -> Iterator[list[int]]:
         yield came
         return
     handlers = {
-        number: signal.signal(number, lambda number, _: came.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        number: signal.signal(number, lambda number, _: came.append(number)) for number in ENDINGS
     }
     try:
         yield came

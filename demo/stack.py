@@ -61,6 +61,16 @@ class Stack:
         """Where the providers are."""
         return self.running().sandbox_url
 
+    def addresses(self) -> str:
+        """Where to look, a line each, for a person at this machine."""
+        environment = self.running()
+        return (
+            f"Flower   {environment.flower_url}  {environment.flower_login}\n"
+            f"gateway  {environment.gateway_url}\n"
+            f"sandbox  {environment.sandbox_url}\n"
+            f"logs     {self.directory / 'logs'}"
+        )
+
     @property
     def sandbox_ledger(self) -> Path:
         """The sandbox's own book."""

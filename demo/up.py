@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import signal
 import sys
 
 from threading import Event
@@ -12,25 +11,21 @@ from threading import Event
 from rich.console import Console
 
 from demo.environment import ROOT
+from demo.process import interruptible
 from demo.stack import Stack
 
 
 def main() -> int:
     """Starts the stack, writes its environment to `.cascade/up/env`, and waits."""
     console = Console()
-    # Also where a shell has SIGINT ignored, and when the terminal is closed.
-    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, signal.default_int_handler)
+    interruptible()
     directory = ROOT / ".cascade" / "up"
     shutil.rmtree(directory, ignore_errors=True)
     stack = Stack(directory, seed=1, scale=1.0)
     try:
         stack.start(lambda what: console.print(f"[dim]starting {what}[/]"))
         write_environment(stack)
-        environment = stack.running()
-        console.print(f"Flower   {environment.flower_url}  {environment.flower_login}")
-        console.print(f"gateway  {environment.gateway_url}")
-        console.print(f"sandbox  {stack.sandbox_url}")
+        console.print(stack.addresses())
         console.print("\nIn another terminal, to send from Python:")
         console.print("  set -a; . .cascade/up/env; set +a; .venv/bin/python")
         console.print("[dim]Ctrl-C stops all of it[/]")
