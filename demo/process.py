@@ -59,10 +59,17 @@ def start(
 def interruptible() -> None:
     """Every way to end this process raises KeyboardInterrupt, so that it can stop its children.
 
-    Also where a shell has SIGINT ignored, and when the terminal is closed.
+    Also where a shell has SIGINT ignored, and when the terminal is closed. Only the first one does:
+    the stopping that follows is not to be cut short.
     """
     for ending in ENDINGS:
-        signal.signal(ending, signal.default_int_handler)
+        signal.signal(ending, _interrupt)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    for ending in ENDINGS:
+        signal.signal(ending, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 @contextmanager
