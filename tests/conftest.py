@@ -26,7 +26,10 @@ from tests.services.journey import Journey
 
 CONFIG = Path(__file__).parent.parent / "config"
 
-TABLES = "charges, receipts, provider_refs, attempts, messages, idempotency_keys, policies, rates"
+TABLES = (
+    "events, charges, receipts, provider_refs, attempts, messages, idempotency_keys, policies, rates,"
+    " channels"
+)
 
 
 @pytest.fixture(scope="session")

@@ -87,7 +87,21 @@ policies = Table(
     Column("version", Integer, nullable=False),
     Column("steps", JSONB, nullable=False),
     Column("created_at", _TIME, nullable=False, server_default=_NOW),
+    # Seconds that a message has which names no deadline; 72 h.
+    Column("deadline", Integer, nullable=False, server_default=text("259200")),
     UniqueConstraint("name", "version"),
+)
+
+# What policies that are written in Python are checked against; brought in from the config files.
+channels = Table(
+    "channels",
+    metadata,
+    Column("channel", Text, primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("ttl_minimum", Integer, nullable=False),  # seconds
+    Column("ttl_maximum", Integer, nullable=False),  # seconds
+    Column("read_receipts", Boolean, nullable=False),
+    Column("late_delivery", Boolean, nullable=False),
 )
 
 idempotency_keys = Table(
@@ -116,6 +130,8 @@ messages = Table(
     Column("deadline", _TIME, nullable=False),
     Column("created_at", _TIME, nullable=False),
     Column("ended_at", _TIME),
+    Column("send_at", _TIME),
+    Column("on_status", JSONB),  # broker, task and queue of the caller; null: nobody is called
     CheckConstraint("(state = 'in_progress') = (ended_at IS NULL)", name="ended"),
     CheckConstraint("NOT success_met OR state = 'delivered'", name="success"),
 )
@@ -220,5 +236,33 @@ charges = Table(
     Column("units", Integer, nullable=False),
     Column("occurred_at", _TIME, nullable=False),
     Column("booked_at", _TIME, nullable=False, server_default=_NOW),
+    # What an SMS of the same words to the same number would have cost; null if no rate says.
+    Column("sms_amount", Numeric(14, 6)),
+    Column("sms_currency", Text),
     CheckConstraint("(rate_id IS NULL) = (amount IS NULL)", name="rated"),
+    CheckConstraint("(sms_amount IS NULL) = (sms_currency IS NULL)", name="sms"),
+)
+
+# What happened to messages after they were accepted, numbered per message. A row is read in the
+# order of its transaction, once no older one is open; it is told to the caller while it is due.
+events = Table(
+    "events",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column(
+        "transaction",
+        BigInteger,  # PostgreSQL's 64-bit one: it never comes round again
+        nullable=False,
+        server_default=text("CAST(CAST(pg_current_xact_id() AS text) AS bigint)"),
+    ),
+    Column("message_id", Uuid, ForeignKey(messages.c.id), nullable=False),
+    Column("sequence", SmallInteger, nullable=False),  # from 1
+    Column("state", message_state, nullable=False),
+    Column("happened_at", _TIME, nullable=False),
+    Column("due_at", _TIME),  # when the caller is told next; null: told, or nobody asked
+    Column("tries", SmallInteger, nullable=False, server_default=text("0")),
+    Column("told_at", _TIME),
+    UniqueConstraint("message_id", "sequence"),
+    Index("events_transaction_idx", "transaction", "id"),
+    Index("events_due_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
 )
