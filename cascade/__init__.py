@@ -17,7 +17,9 @@ if TYPE_CHECKING:
         TryAgainError,
         UnknownMessageError,
     )
+    from cascade.domain.event import Event, OnStatus
     from cascade.domain.message import Template
+    from cascade.domain.policy import PolicyStep
     from cascade.domain.state import AttemptState, Channel, Lane, MessageState
     from cascade.producer import Producer
     from cascade.storage.status import AttemptStatus, MessageStatus, ReceiptStatus
@@ -31,11 +33,14 @@ _HOMES = {
     "CascadeError": "cascade.domain.errors",
     "Channel": "cascade.domain.state",
     "ConfigurationError": "cascade.domain.errors",
+    "Event": "cascade.domain.event",
     "IdempotencyConflictError": "cascade.domain.errors",
     "InvalidInputError": "cascade.domain.errors",
     "Lane": "cascade.domain.state",
     "MessageState": "cascade.domain.state",
     "MessageStatus": "cascade.storage.status",
+    "OnStatus": "cascade.domain.event",
+    "PolicyStep": "cascade.domain.policy",
     "Producer": "cascade.producer",
     "ReceiptStatus": "cascade.storage.status",
     "Row": "cascade.client",
@@ -53,11 +58,14 @@ __all__ = [
     "CascadeError",
     "Channel",
     "ConfigurationError",
+    "Event",
     "IdempotencyConflictError",
     "InvalidInputError",
     "Lane",
     "MessageState",
     "MessageStatus",
+    "OnStatus",
+    "PolicyStep",
     "Producer",
     "ReceiptStatus",
     "Row",

@@ -1,4 +1,4 @@
-"""What a Python app calls: send, send_many, status, cancel."""
+"""What a Python app calls: send, send_many, status, cancel, events."""
 
 from __future__ import annotations
 
@@ -6,17 +6,24 @@ import datetime as dt
 import itertools
 import uuid
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NotRequired, Required, Self, TypedDict
+
+from sqlalchemy.orm import Session, scoped_session
 
 from cascade.dispatch import Dispatcher, producer_app
 from cascade.domain.errors import CascadeError, UnknownMessageError
-from cascade.domain.message import Template
+from cascade.domain.event import Event, OnStatus
+from cascade.domain.message import Template, Words
+from cascade.domain.policy import PolicyStep
 from cascade.domain.state import Lane
 from cascade.services.cancel import cancel
 from cascade.services.deployment import Ledger
-from cascade.services.submit import Checked, Submission, check, lane_of, submit
+from cascade.services.events import events
+from cascade.services.join import join
+from cascade.services.submission import Checked, Submission, check, lane_of
+from cascade.services.submit import submit
 from cascade.settings import ClientSettings, load
 from cascade.storage.database import connect, transaction
 from cascade.storage.status import MessageStatus, read_status
@@ -31,6 +38,8 @@ class Row(TypedDict):
     to: Required[str]
     key: NotRequired[str | None]
     variables: NotRequired[Mapping[str, str]]
+    language: NotRequired[str | None]
+    send_at: NotRequired[dt.datetime | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +52,13 @@ class RowError:
 
 @dataclass(slots=True)
 class SendReport:
-    """What became of the rows: an id for each (None where it was refused), and the errors."""
+    """What became of the rows so far: an id for each (None where it was refused), the errors, and
+    how many were `repeated`: their key had been used for the same request before.
+    """
 
     ids: list[uuid.UUID | None] = field(default_factory=list)
     errors: list[RowError] = field(default_factory=list)
+    repeated: int = 0
 
     @property
     def accepted(self) -> int:
@@ -79,36 +91,59 @@ class Cascade:
         self,
         *,
         to: str,
-        text: str,
-        policy: str = "default",
-        variables: Mapping[str, str] | None = None,
+        text: Words,
+        texts: Mapping[str, Words] | None = None,
         templates: Mapping[str, Template] | None = None,
+        variables: Mapping[str, str] | None = None,
+        language: str | None = None,
+        policy: str | Sequence[PolicyStep] = "default",
         sender: str = "default",
         key: str | None = None,
+        send_at: dt.datetime | None = None,
         deadline: dt.datetime | None = None,
         priority: Lane | str = Lane.NORMAL,
+        on_status: OnStatus | None = None,
+        session: Session | scoped_session[Session] | None = None,
     ) -> uuid.UUID:
         """Accepts one message and returns its id once it is committed.
 
-        `to` is a phone number, `text` may hold `#name#` places for `variables`; `templates` are
-        provider templates by channel. The same `key` with the same request gives the first id.
-        After `deadline` (aware; 72 hours if None) nothing more is sent.
+        to: a phone number, best in international form: `+79161234567`.
+        text: the words for all channels, with `#name#` places for `variables`; or texts by
+            language, of which `language` names one.
+        texts: other words for some channels, by channel.
+        templates: provider templates by channel; they go before texts.
+        variables: a value for each place; one that no text has a place for is an error.
+        policy: a name from `policies.toml`, or a list of steps in the same words.
+        sender: the brand or app on whose behalf the message goes.
+        key: the same key (per sender, for 7 days) with the same request gives the first id.
+        send_at: aware; nothing is sent before. A time that is over means at once.
+        deadline: aware; after it nothing more is sent. The policy's own if None.
+        priority: `urgent`, `normal` or `bulk`.
+        on_status: the task of yours that is called at each change of the message's state.
+        session: your own SQLAlchemy session on the same database, READ COMMITTED: the message is
+            part of its transaction, and is sent after its commit.
 
-        Raises InvalidInputError, ConfigurationError (no such policy), IdempotencyConflictError,
-        TryAgainError.
+        Raises InvalidInputError, ConfigurationError (no such policy, or no session that can be
+        joined), IdempotencyConflictError, TryAgainError.
         """
-        submission = Submission(
-            to=to,
-            text=text,
-            policy=policy,
-            variables=variables or {},
-            templates=templates or {},
-            sender=sender,
-            key=key,
-            deadline=deadline,
-            priority=lane_of(priority),
+        checked = check(
+            Submission(
+                to=to,
+                text=text,
+                texts=texts or {},
+                templates=templates or {},
+                variables=variables or {},
+                language=language,
+                policy=policy,
+                sender=sender,
+                key=key,
+                send_at=send_at,
+                deadline=deadline,
+                priority=lane_of(priority),
+                on_status=on_status,
+            )
         )
-        [result] = submit(self._ledger, [check(submission)])
+        result = self._submit(checked) if session is None else join(session, self._ledger, checked)
         if isinstance(result, CascadeError):
             raise result
         return result
@@ -117,40 +152,39 @@ class Cascade:
         self,
         rows: Iterable[Row],
         *,
-        text: str,
-        policy: str = "default",
+        text: Words,
+        texts: Mapping[str, Words] | None = None,
         templates: Mapping[str, Template] | None = None,
+        policy: str | Sequence[PolicyStep] = "default",
         sender: str = "default",
         deadline: dt.datetime | None = None,
         priority: Lane | str = Lane.NORMAL,
+        on_status: OnStatus | None = None,
+        progress: Callable[[SendReport], object] | None = None,
     ) -> SendReport:
         """Accepts one message per row, in sets of 1,000; `rows` may be any iterable.
 
         A refused row is reported with its number and never stops the rest. Each set is committed
-        as a whole: with keys, a call that was cut off can be made again.
+        as a whole, and then `progress` is called with the report so far: with keys, a call that
+        was cut off can be made again. The words are those of `send`.
         """
+        common = Submission(
+            to="",
+            text=text,
+            texts=texts or {},
+            templates=templates or {},
+            policy=policy,
+            sender=sender,
+            deadline=deadline,
+            priority=lane_of(priority),
+            on_status=on_status,
+        )
         report = SendReport()
-        lane = lane_of(priority)
         numbered = enumerate(rows, 1)
         while chunk := list(itertools.islice(numbered, ROWS_AT_ONCE)):
-            submissions = (
-                (
-                    number,
-                    Submission(
-                        to=row.get("to", ""),
-                        text=text,
-                        policy=policy,
-                        variables=row.get("variables") or {},
-                        templates=templates or {},
-                        sender=sender,
-                        key=row.get("key"),
-                        deadline=deadline,
-                        priority=lane,
-                    ),
-                )
-                for number, row in chunk
-            )
-            self._send_set(report, submissions)
+            self._send_set(report, ((number, _of_row(common, row)) for number, row in chunk))
+            if progress is not None:
+                progress(report)
         report.errors.sort(key=lambda one: one.row)
         return report
 
@@ -171,9 +205,23 @@ class Cascade:
         """
         return cancel(self._ledger, message_id)
 
+    def events(
+        self, since: str | dt.datetime | None = None, *, limit: int | None = None
+    ) -> Iterator[Event]:
+        """The changes of all messages' states after `since`, up to now, oldest first.
+
+        `since` is the `cursor` of the last event that was handled, so that a reader who keeps it
+        misses none; or an aware time; or None for the very first. Raises InvalidInputError.
+        """
+        return events(self._ledger, since, limit=limit)
+
     def close(self) -> None:
         """Gives back the database connections."""
         self._ledger.engine.dispose()
+
+    def _submit(self, checked: Checked) -> uuid.UUID | CascadeError:
+        [result] = submit(self._ledger, [checked])
+        return result
 
     def _send_set(self, report: SendReport, submissions: Iterator[tuple[int, Submission]]) -> None:
         checked: list[tuple[int, Checked]] = []
@@ -184,8 +232,20 @@ class Cascade:
             except CascadeError as error:
                 report.errors.append(RowError(number, error))
         results = submit(self._ledger, [one for _, one in checked])
-        for (number, _), result in zip(checked, results, strict=True):
+        for (number, one), result in zip(checked, results, strict=True):
             if isinstance(result, CascadeError):
                 report.errors.append(RowError(number, result))
             else:
                 report.ids[number - 1] = result
+                report.repeated += result != one.message_id
+
+
+def _of_row(common: Submission, row: Row) -> Submission:
+    return replace(
+        common,
+        to=row.get("to", ""),
+        key=row.get("key"),
+        variables=row.get("variables") or {},
+        language=row.get("language"),
+        send_at=row.get("send_at"),
+    )

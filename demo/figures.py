@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from cascade.channels.base import Capabilities, Correlation
 from cascade.channels.registry import account_for, load_capabilities
 from cascade.domain.books import Books, Line, total
+from cascade.domain.message import words_for
 from cascade.domain.money import Amount, RateBook, charge
 from cascade.domain.segments import segments
 from cascade.domain.state import AttemptState, Channel, MessageState
@@ -270,7 +271,7 @@ def _sms_price(
     if rate is None or rate.currency != CURRENCY:
         return None
     content = open_content(ledger.keyring, message.message_id, message.content)
-    return charge(rate, units=rate.units(segments=segments(content.words()))).value
+    return charge(rate, units=rate.units(segments=segments(words_for(content, Channel.SMS)))).value
 
 
 def _accounts(books: Books) -> Iterator[AccountBooks]:

@@ -12,7 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cascade.domain.errors import CascadeError, ConfigurationError, TryAgainError
 from cascade.services.request import open_request
-from cascade.services.submit import check, submit
+from cascade.services.submission import check
+from cascade.services.submit import submit
 from cascade.storage.database import is_passing
 from cascade.storage.sealing import UnknownKeyError
 from workers.runtime import ledger

@@ -52,6 +52,11 @@ def first_attempt(
     return replace(attempt, state=AttemptState.SCHEDULED, due_at=send_at)
 
 
+def has_time(step: Step, deadline: dt.datetime, now: dt.datetime) -> bool:
+    """Whether the step, opened now, can give its provider the least time that it takes."""
+    return now + _least(step) <= deadline
+
+
 def hear(cascade: Cascade, word: Word, now: dt.datetime) -> Cascade:
     """Joins a provider's word to its attempt; whatever it brings about follows at once."""
     attempt = cascade.attempt(word.attempt_id)
@@ -153,17 +158,13 @@ def _advanced(cascade: Cascade, now: dt.datetime) -> Cascade:
     """Opens the next step there is time for; ends the message after the last."""
     for place in range(cascade.current.step + 1, len(cascade.policy.steps)):
         opened = _open(cascade.policy, place, deadline=cascade.deadline, now=now)
-        if _has_time(cascade.policy.steps[place], cascade.deadline, now):
+        if has_time(cascade.policy.steps[place], cascade.deadline, now):
             return replace(cascade, attempts=(*cascade.attempts, opened))
         skipped = replace(opened, state=AttemptState.SKIPPED, error="deadline")
         cascade = replace(cascade, attempts=(*cascade.attempts, _ended(skipped, now)))
     delivered = any(attempt.is_delivered for attempt in cascade.attempts)
     state = MessageState.DELIVERED if delivered else MessageState.UNDELIVERED
     return _over(cascade, state, success_met=False, now=now)
-
-
-def _has_time(step: Step, deadline: dt.datetime, now: dt.datetime) -> bool:
-    return now + _least(step) <= deadline
 
 
 def _least(step: Step) -> dt.timedelta:

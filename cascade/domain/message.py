@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 
 PLACE = re.compile(r"#([A-Za-z_][A-Za-z0-9_]*)#")
+
+Words = str | Mapping[str, str]
+"""A text, or texts by language, such as `{"ru": "…", "en": "…"}`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +23,13 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A template registered at a provider: its name and its parameters, in order."""
+    """A template registered at a provider: its name, its language (None: the message's), and its
+    parameters, in order.
+    """
 
     name: str
-    language: str
-    parameters: Mapping[str, str] = field(repr=False)
+    language: str | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 Body = Text | Template
@@ -32,15 +37,21 @@ Body = Text | Template
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What to say: words with `#name#` places, and templates for channels that demand one."""
+    """What to say, in one language: words with `#name#` places for all channels, other words for
+    some, and provider templates for those that demand one.
+    """
 
     text: str = field(repr=False)
+    texts: Mapping[str, str] = field(default_factory=dict, repr=False)  # by channel
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     templates: Mapping[str, Template] = field(default_factory=dict, repr=False)  # by channel
 
-    def words(self) -> str:
-        """The text with every place filled; raises KeyError with the name that has no value."""
-        return fill(self.text, self.variables)
+    def all_words(self) -> Iterator[str]:
+        """Every text and every template's parameter, with its places."""
+        yield self.text
+        yield from self.texts.values()
+        for template in self.templates.values():
+            yield from template.parameters.values()
 
 
 def fill(text: str, variables: Mapping[str, str]) -> str:
@@ -48,15 +59,25 @@ def fill(text: str, variables: Mapping[str, str]) -> str:
     return PLACE.sub(lambda place: variables[place[1]], text)
 
 
+def unused(content: Content) -> list[str]:
+    """The variables that no text and no template has a place for, by name."""
+    places = {name for words in content.all_words() for name in PLACE.findall(words)}
+    return sorted(content.variables.keys() - places)
+
+
+def words_for(content: Content, channel: str) -> str:
+    """The text for `channel`, filled; raises KeyError with the name that has no value."""
+    return fill(content.texts.get(channel, content.text), content.variables)
+
+
 def body_for(content: Content, channel: str) -> Body:
-    """What `channel` is given: its provider template if there is one, else the text."""
+    """What `channel` is given: its provider template if there is one, else its text, else the
+    text for all. Raises KeyError with the name of a variable that has no value.
+    """
     template = content.templates.get(channel)
     if template is None:
-        return Text(content.words())
-    return Template(
-        name=template.name,
-        language=template.language,
-        parameters={
-            name: fill(value, content.variables) for name, value in template.parameters.items()
-        },
-    )
+        return Text(words_for(content, channel))
+    parameters = {
+        name: fill(value, content.variables) for name, value in template.parameters.items()
+    }
+    return replace(template, parameters=parameters)

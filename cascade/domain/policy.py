@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Required, TypedDict
 
-from cascade.domain.errors import ConfigurationError
+from cascade.domain.errors import ConfigurationError, InvalidInputError, shown
 from cascade.domain.state import Channel, Success
 
+
+DEADLINE = 72 * 3600  # seconds, of messages whose policy and caller name none
+INLINE = "inline-"  # begins the names of policies that were written in Python
 
 _DURATION = re.compile(r"(\d+)([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _STEP_FIELDS = frozenset({"channel", "ttl", "success", "max_wait"})
+_POLICY_FIELDS = frozenset({"steps", "deadline"})
+
+
+class PolicyStep(TypedDict, total=False):
+    """One step as it is written in Python, in the words of `policies.toml`."""
+
+    channel: Required[str]
+    ttl: Required[str]  # 15s, 10m, 1h, 1d
+    success: str  # delivered (the default) or read
+    max_wait: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +40,7 @@ class ChannelFacts:
     ttl_minimum: int  # 0 where the provider takes no TTL per message
     ttl_maximum: int
     read_receipts: bool
+    late_delivery: bool  # the provider may deliver after our TTL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +59,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """A named, immutable version of an ordered list of steps."""
+    """A named, immutable version of an ordered list of steps.
+
+    `deadline` is what a message has that names none: seconds from its acceptance, or its `send_at`.
+    """
 
     name: str
     steps: tuple[Step, ...]
+    deadline: int = DEADLINE
 
 
 def seconds(duration: object) -> int:
@@ -65,11 +85,92 @@ def read_policies(
 
     Raises ConfigurationError naming file, policy, step and cure.
     """
+    _check_fields(source, document, frozenset({"policies"}))
     policies = _table(f"{source}: policies", document.get("policies", {}))
     return [
-        Policy(name=name, steps=_steps(f"{source}: policy {name!r}", policy, channels))
+        _policy(f"{source}: policy {name!r}", name, policy, channels)
         for name, policy in policies.items()
     ]
+
+
+def inline_policy(steps: object, channels: Mapping[Channel, ChannelFacts]) -> Policy:
+    """The policy that an app has written as a list of PolicyStep; its name follows from what it
+    says, so equal ones are one. Whether its steps have time is asked per message.
+
+    Raises InvalidInputError naming step, problem and cure.
+    """
+    with _as_input():
+        checked = _steps("policy", steps, channels)
+    name = hashlib.sha256(repr(checked).encode()).hexdigest()[:16]
+    return Policy(name=f"{INLINE}{name}", steps=checked)
+
+
+def check_inline_time(policy: Policy, window: int) -> None:
+    """Whether every step has its time within `window` seconds; raises InvalidInputError."""
+    with _as_input():
+        _check_time("policy", policy.steps, window)
+
+
+@contextmanager
+def _as_input() -> Iterator[None]:
+    """What an app has written is input, not configuration."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise InvalidInputError(error.field, error.problem, error.cure) from None
+
+
+def notes(policy: Policy, channels: Mapping[Channel, ChannelFacts]) -> list[str]:
+    """What is allowed, and better known; one line each."""
+    return [
+        f"policy {policy.name!r}, step {place}: late delivery possible, since {step.channel} by"
+        f" {step.account} may deliver after the step's time is over"
+        for place, step in enumerate(policy.steps, 1)
+        if channels[step.channel].late_delivery and place < len(policy.steps)
+    ]
+
+
+def _policy(
+    where: str, name: str, policy: object, channels: Mapping[Channel, ChannelFacts]
+) -> Policy:
+    if name.startswith(INLINE):
+        raise ConfigurationError(
+            where, f"names with {INLINE} belong to policies of Python", "choose another name"
+        )
+    table = _table(where, policy)
+    _check_fields(where, table, _POLICY_FIELDS)
+    steps = _steps(where, table.get("steps"), channels)
+    given = table.get("deadline")
+    deadline = DEADLINE if given is None else _seconds(f"{where}, deadline", given)
+    _check_time(where, steps, deadline)
+    return Policy(name=name, steps=steps, deadline=deadline)
+
+
+def _check_fields(where: str, table: Mapping[str, Any], known: frozenset[str]) -> None:
+    for unknown in sorted(set(table) - known):
+        raise ConfigurationError(
+            f"{where}, {unknown}", "no such field", f"use {', '.join(sorted(known))}"
+        )
+
+
+def _check_time(where: str, steps: tuple[Step, ...], deadline: int) -> None:
+    """Every step must fit into the deadline, even if each before it takes all its time."""
+    spent = 0
+    for place, step in enumerate(steps, 1):
+        if step.ttl_minimum > deadline:
+            raise ConfigurationError(
+                f"{where}, step {place}",
+                f"it can never run: {step.channel} by {step.account} takes {step.ttl_minimum} s at"
+                f" least, and the deadline is {deadline} s",
+                "remove the step, or give a later deadline",
+            )
+        spent += step.ttl
+        if spent > deadline:
+            raise ConfigurationError(
+                f"{where}, step {place}",
+                f"the times up to here sum to {spent} s, beyond the deadline of {deadline} s",
+                "shorten them, or give a later deadline",
+            )
 
 
 def _table(where: str, value: object) -> Mapping[str, Any]:
@@ -78,11 +179,8 @@ def _table(where: str, value: object) -> Mapping[str, Any]:
     return value
 
 
-def _steps(
-    where: str, policy: object, channels: Mapping[Channel, ChannelFacts]
-) -> tuple[Step, ...]:
-    rows = _table(where, policy).get("steps")
-    if not isinstance(rows, list) or not rows:
+def _steps(where: str, rows: object, channels: Mapping[Channel, ChannelFacts]) -> tuple[Step, ...]:
+    if not isinstance(rows, Sequence) or isinstance(rows, str) or not rows:
         raise ConfigurationError(where, "it has no steps", "give it a list of at least one step")
     steps = tuple(
         _step(f"{where}, step {place}", _table(f"{where}, step {place}", row), channels)
@@ -101,10 +199,7 @@ def _steps(
 
 
 def _step(where: str, row: Mapping[str, Any], channels: Mapping[Channel, ChannelFacts]) -> Step:
-    for unknown in sorted(set(row) - _STEP_FIELDS):
-        raise ConfigurationError(
-            f"{where}, {unknown}", "no such field", f"use {', '.join(sorted(_STEP_FIELDS))}"
-        )
+    _check_fields(where, row, _STEP_FIELDS)
     channel, facts = _channel(where, row.get("channel"), channels)
     ttl = _seconds(f"{where}, ttl", row.get("ttl"))
     _check_ttl(f"{where}, ttl", ttl, channel, facts)
@@ -135,7 +230,7 @@ def _channel(
             return channel, facts
     raise ConfigurationError(
         f"{where}, channel",
-        f"{name!r} is served by no account",
+        f"{shown(name)} is served by no account",
         f"use one of {', '.join(sorted(channels))}",
     )
 
@@ -158,7 +253,7 @@ def _check_ttl(where: str, ttl: int, channel: Channel, facts: ChannelFacts) -> N
 def _success(where: str, name: object, channel: Channel, facts: ChannelFacts) -> Success:
     if name not in tuple(Success):
         raise ConfigurationError(
-            f"{where}, success", f"{name!r} is no success", "use delivered or read"
+            f"{where}, success", f"{shown(name)} is no success", "use delivered or read"
         )
     if name == Success.READ and not facts.read_receipts:
         raise ConfigurationError(

@@ -31,6 +31,7 @@ def open_content(keyring: Keyring, message_id: uuid.UUID, sealed: bytes) -> Cont
     plain = json.loads(keyring.open(sealed, f"content:{message_id}"))
     return Content(
         text=plain["text"],
+        texts=plain.get("texts", {}),  # sealed before there were any
         variables=plain["variables"],
         templates={
             channel: Template(**template) for channel, template in plain["templates"].items()

@@ -1,4 +1,6 @@
-"""Bringing the config files into the database: policies as new versions, rates as new rows."""
+"""Bringing the config files into the database: policies as new versions, rates as new rows, and
+what the channels are able to do.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from cascade.domain.policy import ChannelFacts, Policy, read_policies
 from cascade.domain.state import Channel
 from cascade.storage.charges import sync_rates
 from cascade.storage.database import transaction
-from cascade.storage.policies import sync as sync_policies
+from cascade.storage.policies import sync as sync_policies, sync_channels
 
 
 def sync(engine: Engine, config_dir: Path) -> Counter[str]:
@@ -24,10 +26,12 @@ def sync(engine: Engine, config_dir: Path) -> Counter[str]:
 
     Raises ConfigurationError that names file, place, problem and cure; nothing is written then.
     """
+    channels = load_channels(config_dir)
     policies = load_policies(config_dir)
     rates = load_rates(config_dir)
 
     def work(connection: Connection) -> Counter[str]:
+        sync_channels(connection, channels)
         return Counter(
             policies=len(sync_policies(connection, policies)), rates=sync_rates(connection, rates)
         )
@@ -42,7 +46,7 @@ def load_policies(config_dir: Path) -> list[Policy]:
         document = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigurationError(str(path), "it cannot be read as TOML", str(error)) from None
-    return read_policies(path.name, document, _channels(config_dir / "providers.toml"))
+    return read_policies(path.name, document, load_channels(config_dir))
 
 
 def load_rates(config_dir: Path) -> list[Rate]:
@@ -52,9 +56,9 @@ def load_rates(config_dir: Path) -> list[Rate]:
         return read_rates(lines, source=path.name)
 
 
-def _channels(path: Path) -> dict[Channel, ChannelFacts]:
-    """What the checks must know of each channel: its account comes from the file's order."""
-    capabilities = load_capabilities(path)
+def load_channels(config_dir: Path) -> dict[Channel, ChannelFacts]:
+    """What the checks must know of each channel: its account comes from the order of the file."""
+    capabilities = load_capabilities(config_dir / "providers.toml")
     channels: dict[Channel, ChannelFacts] = {}
     for channel in Channel:
         account = account_for(channel, capabilities)
@@ -65,5 +69,6 @@ def _channels(path: Path) -> dict[Channel, ChannelFacts]:
                 ttl_minimum=able.ttl_minimum,
                 ttl_maximum=able.ttl_maximum,
                 read_receipts=able.read_receipts,
+                late_delivery=able.late_delivery,
             )
     return channels

@@ -51,14 +51,20 @@ def connect(url: str, *, pool_size: int = 2) -> Engine:
     )
 
 
+def error_code(error: DBAPIError) -> str | None:
+    """PostgreSQL's code of what went wrong, from whichever driver; None if the server was mute."""
+    code = getattr(error.orig, "pgcode", None) or getattr(error.orig, "sqlstate", None)
+    return None if code is None else str(code)
+
+
 def is_transient(error: BaseException) -> bool:
     """Whether the same transaction may succeed when it is run again."""
     if not isinstance(error, DBAPIError):
         return False
-    code = getattr(error.orig, "pgcode", None)
+    code = error_code(error)
     if code is None:  # libpq failed before the server could name a code
         return error.connection_invalidated or isinstance(error, OperationalError)
-    return str(code).startswith(_TRANSIENT)
+    return code.startswith(_TRANSIENT)
 
 
 def is_passing(error: BaseException) -> bool:

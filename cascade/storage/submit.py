@@ -6,11 +6,12 @@ import datetime as dt
 import uuid
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, text
 
 from cascade.domain.cascade import Attempt
+from cascade.domain.event import OnStatus
 from cascade.domain.hint import Hint
 from cascade.domain.state import Lane
 from cascade.storage.attempts import insert_attempts
@@ -33,6 +34,8 @@ class NewMessage:
     policy_id: int
     lane: Lane
     deadline: dt.datetime
+    send_at: dt.datetime | None  # None: at once
+    on_status: OnStatus | None
     first: Attempt
     ttl: int  # seconds, of the first step
     ttl_minimum: int  # seconds, of the first step's provider
@@ -72,12 +75,12 @@ _READ_KEYS = text("""
 _INSERT = text("""
     INSERT INTO cascade.messages
         (id, sender, recipient, recipient_hash, content, policy_id, lane, state, deadline,
-         created_at)
+         created_at, send_at, on_status)
     SELECT id, sender, recipient, recipient_hash, content, policy_id, lane, 'in_progress',
-        deadline, :now
+        deadline, :now, send_at, on_status
     FROM json_to_recordset(CAST(:rows AS json)) AS r(id uuid, sender text, recipient bytea,
         recipient_hash bytea, content bytea, policy_id bigint, lane cascade.lane,
-        deadline timestamptz)
+        deadline timestamptz, send_at timestamptz, on_status jsonb)
     ON CONFLICT (id) DO NOTHING
     RETURNING id
 """)
@@ -126,6 +129,8 @@ def insert_messages(
             "policy_id": message.policy_id,
             "lane": message.lane,
             "deadline": message.deadline,
+            "send_at": message.send_at,
+            "on_status": None if message.on_status is None else asdict(message.on_status),
         }
         for message in messages
     )

@@ -91,13 +91,18 @@ def a_cascade(
 
 
 def channel_facts(
-    *, ttl_minimum: int = 15, ttl_maximum: int = 86_400, read_receipts: bool = True
+    *,
+    ttl_minimum: int = 15,
+    ttl_maximum: int = 86_400,
+    read_receipts: bool = True,
+    late_delivery: bool = False,
 ) -> ChannelFacts:
     return ChannelFacts(
         account="an-account",
         ttl_minimum=ttl_minimum,
         ttl_maximum=ttl_maximum,
         read_receipts=read_receipts,
+        late_delivery=late_delivery,
     )
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from hypothesis import given, settings, strategies as st
 
-from cascade.domain.message import Content, Template, Text, body_for, fill
+from cascade.domain.message import Content, Template, Text, body_for, fill, unused, words_for
 from cascade.domain.state import Channel
 
 
@@ -17,16 +17,33 @@ def a_template(**parameters: str) -> Template:
 
 def test_each_place_is_filled_with_its_value() -> None:
     content = Content(text="#name#, код #code#. #name#!", variables={"name": "Аня", "code": "42"})
-    assert content.words() == "Аня, код 42. Аня!"
+    assert words_for(content, "sms") == "Аня, код 42. Аня!"
 
 
 def test_a_place_without_a_value_is_named() -> None:
     with pytest.raises(KeyError, match="'code'"):
-        Content(text="#name# #code#", variables={"name": "Аня"}).words()
+        words_for(Content(text="#name# #code#", variables={"name": "Аня"}), "sms")
 
 
-def test_a_value_without_a_place_is_left_alone() -> None:
-    assert Content(text="Привет", variables={"name": "Аня"}).words() == "Привет"
+def test_a_value_without_a_place_anywhere_is_unused() -> None:
+    content = Content(
+        text="#a#",
+        texts={"sms": "#b#"},
+        templates={"whatsapp": a_template(first="#c#")},
+        variables=dict.fromkeys("abcde", "x"),
+    )
+    assert unused(content) == ["d", "e"]
+
+
+def test_a_channel_with_words_of_its_own_is_given_those() -> None:
+    content = Content(text="всем, #a#", texts={"sms": "коротко #a#"}, variables={"a": "1"})
+    assert body_for(content, Channel.SMS) == Text("коротко 1")
+    assert body_for(content, Channel.VK) == Text("всем, 1")
+
+
+def test_a_template_goes_before_words_of_the_channels_own() -> None:
+    content = Content(text="a", texts={"whatsapp": "b"}, templates={"whatsapp": a_template()})
+    assert body_for(content, Channel.WHATSAPP) == a_template()
 
 
 @pytest.mark.parametrize("text", ["№ 5 # 6", "##", "#1#", "#first name#", "#имя#", "C# and F#"])

@@ -11,8 +11,15 @@ import pytest
 
 from hypothesis import given, settings, strategies as st
 
-from cascade.domain.errors import ConfigurationError
-from cascade.domain.policy import ChannelFacts, Policy, read_policies, seconds
+from cascade.domain.errors import ConfigurationError, InvalidInputError
+from cascade.domain.policy import (
+    ChannelFacts,
+    Policy,
+    inline_policy,
+    notes,
+    read_policies,
+    seconds,
+)
 from cascade.domain.state import Channel, Success
 from cascade.services.sync import load_policies
 from tests.domain.building import a_document, channel_facts
@@ -169,6 +176,16 @@ class TestRefusals:
         assert error.field.endswith("step 1, maxwait")
         assert "max_wait" in error.cure
 
+    def test_a_misspelt_field_of_the_policy_itself(self) -> None:
+        document = a_document(name="careless")
+        document["policies"]["careless"]["dedline"] = "1h"  # type: ignore[index]
+        with pytest.raises(ConfigurationError, match="policy 'careless', dedline: no such field"):
+            read(document)
+
+    def test_a_misspelt_table_of_the_file(self) -> None:
+        with pytest.raises(ConfigurationError, match=r"policies\.toml, policy: no such field"):
+            read({"policy": {}})
+
     @pytest.mark.parametrize("steps", [[], "vk", {"channel": "vk"}, 3, None])
     def test_a_policy_without_a_list_of_steps(self, steps: object) -> None:
         with pytest.raises(ConfigurationError, match="policy 'careless'"):
@@ -191,6 +208,77 @@ class TestRefusals:
     def test_policies_that_are_no_table(self, policies: object) -> None:
         with pytest.raises(ConfigurationError, match=r"policies\.toml"):
             read({"policies": policies})
+
+
+class TestDeadlines:
+    STEPS = ({"channel": "vk", "ttl": "1h"}, {"channel": "sms", "ttl": "1h"})
+
+    def read_with(self, deadline: object, *steps: object) -> Policy:
+        document = a_document(*(steps or self.STEPS), name="careless")
+        document["policies"]["careless"]["deadline"] = deadline  # type: ignore[index]
+        (policy,) = read(document)
+        return policy
+
+    def test_a_policy_that_names_none_has_72_hours(self) -> None:
+        (policy,) = read(a_document(*self.STEPS))
+        assert policy.deadline == 72 * 3600
+
+    def test_the_times_may_just_fit(self) -> None:
+        assert self.read_with("2h").deadline == 7200
+
+    def test_the_step_that_goes_beyond_is_named(self) -> None:
+        with pytest.raises(ConfigurationError, match="step 2: the times up to here sum to 7200 s"):
+            self.read_with("7199s")
+
+    def test_times_beyond_72_hours_need_a_deadline_of_their_own(self) -> None:
+        long = ({"channel": "vk", "ttl": "1d"}, {"channel": "sms", "ttl": "1d"})
+        channels = {c: channel_facts(ttl_maximum=10**6) for c in CHANNELS}
+        document = a_document({"channel": "vk", "ttl": "4d"}, *long[1:])
+        with pytest.raises(ConfigurationError, match="step 1: the times"):
+            read(document, channels)
+
+    def test_a_step_that_can_never_run_is_named(self) -> None:
+        with pytest.raises(ConfigurationError, match="step 1: it can never run: vk by an-account"):
+            self.read_with("14s", {"channel": "vk", "ttl": "15s"})
+
+    @pytest.mark.parametrize("deadline", [60, "soon", "0s", ["1h"]])
+    def test_a_deadline_that_is_no_duration_is_named(self, deadline: object) -> None:
+        with pytest.raises(ConfigurationError, match="policy 'careless', deadline"):
+            self.read_with(deadline)
+
+
+class TestPoliciesWrittenInPython:
+    def test_they_are_read_in_the_words_of_the_file(self) -> None:
+        steps = [{"channel": "vk", "ttl": "15s"}, {"channel": "sms", "ttl": "1m"}]
+        (same,) = read(a_document(*steps))
+        assert inline_policy(steps, CHANNELS).steps == same.steps
+
+    def test_equal_ones_have_one_name_and_others_another(self) -> None:
+        one = inline_policy([{"channel": "vk", "ttl": "60s"}], CHANNELS)
+        same = inline_policy([{"channel": "vk", "ttl": "1m"}], CHANNELS)
+        other = inline_policy([{"channel": "vk", "ttl": "61s"}], CHANNELS)
+        assert one == same
+        assert one.name != other.name
+
+    def test_what_is_wrong_is_the_callers_input(self) -> None:
+        with pytest.raises(InvalidInputError, match="policy, step 1, ttl"):
+            inline_policy([{"channel": "vk", "ttl": "1s"}], CHANNELS)
+
+    def test_their_names_cannot_be_taken_in_the_file(self) -> None:
+        with pytest.raises(ConfigurationError, match="belong to policies of Python"):
+            read(a_document(name="inline-mine"))
+
+
+def test_a_step_that_may_deliver_late_is_noted_unless_it_is_the_last() -> None:
+    channels = {c: channel_facts(late_delivery=c is Channel.SMS) for c in CHANNELS}
+    vk, sms = {"channel": "vk", "ttl": "15s"}, {"channel": "sms", "ttl": "1m"}
+
+    (first,) = read(a_document(sms, vk), channels)
+    (last,) = read(a_document(vk, sms), channels)
+
+    (note,) = notes(first, channels)
+    assert note.startswith("policy 'default', step 1: late delivery possible")
+    assert notes(last, channels) == []
 
 
 class TestTheShippedPolicies:

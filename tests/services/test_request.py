@@ -11,10 +11,12 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from cascade.channels.base import Accepted
+from cascade.domain.event import OnStatus
 from cascade.domain.message import Template
 from cascade.domain.state import Lane
 from cascade.services.request import open_request, seal_request
-from cascade.services.submit import Submission, check, submit
+from cascade.services.submission import Submission, check
+from cascade.services.submit import submit
 from cascade.storage.sealing import Keyring, UnsealableError
 from tests.services.journey import PHONE, WORDS, Journey
 
@@ -27,12 +29,16 @@ def keyring() -> Keyring:
 def whole(**more: Any) -> Submission:
     asked = Submission(
         to=PHONE,
-        text="#name#, " + WORDS,
-        policy="patient",
+        text={"ru": "#name#, " + WORDS, "en": "#name#, your order is ready"},
+        texts={"sms": "#name#: " + WORDS},
+        language="ru",
+        policy=[{"channel": "vk", "ttl": "1h"}, {"channel": "sms", "ttl": "60s"}],
         variables={"name": "Анна"},
         templates={"whatsapp": Template("ready", "ru", {"1": "#name#"})},
         sender="shop",
         key="order-1",
+        send_at=dt.datetime(2089, 1, 1, tzinfo=dt.UTC),
+        on_status=OnStatus("shop.on_status", "shop"),
         deadline=dt.datetime(2090, 1, 1, tzinfo=dt.UTC),
         priority=Lane.BULK,
         message_id=uuid7(),
@@ -89,7 +95,7 @@ def test_a_request_that_is_delivered_twice_is_one_message(journey: Journey):
 
 @pytest.mark.integration
 def test_a_repeat_after_the_message_was_delivered_does_not_start_it_again(journey: Journey):
-    asked = whole(key=None)
+    asked = whole(key=None, send_at=None)
     assert asked.message_id is not None
     submit(journey.ledger, [check(asked)])
     journey.call(asked.message_id, Accepted())

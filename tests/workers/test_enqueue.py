@@ -15,7 +15,7 @@ from sqlalchemy import Engine, make_url, text
 from cascade.domain.errors import InvalidInputError
 from cascade.services.deployment import Ledger
 from cascade.services.request import seal_request
-from cascade.services.submit import Submission
+from cascade.services.submission import Submission
 from cascade.storage.sealing import Keyring, UnsealableError
 from workers import runtime
 from workers.enqueue import enqueue
