@@ -49,7 +49,8 @@ def counts(journey: Journey) -> tuple[int, int]:
     found = journey.row(
         "SELECT (SELECT count(*) FROM public.orders), (SELECT count(*) FROM cascade.messages)"
     )
-    return tuple(found)  # type: ignore[return-value]  # of two
+    orders, messages = found
+    return orders, messages
 
 
 def test_the_callers_commit_makes_both_real_and_then_hints(
@@ -97,9 +98,9 @@ def test_a_savepoint_of_the_callers_may_take_its_message_back(
 ):
     with session.begin_nested():
         kept = journey.send(session=session)
-    with pytest.raises(ZeroDivisionError), session.begin_nested():
-        journey.send(session=session)
-        raise ZeroDivisionError
+    savepoint = session.begin_nested()
+    journey.send(session=session)
+    savepoint.rollback()
     assert hints == []
 
     session.commit()
