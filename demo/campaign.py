@@ -34,4 +34,4 @@ def recipients(path: Path, *, count: int, seed: int) -> Iterator[Row]:
         row = rows[(first + number) % len(rows)]
         order = row["order"] if number < len(rows) else f"{row['order']}-{number // len(rows)}"
         variables = {"name": row["name"], "order": order, "amount": row["amount"]}
-        yield Row(to=row["phone"], key=f"order-{order}-ready", variables=variables)
+        yield Row(to=row["to"], key=f"order-{order}-ready", variables=variables)

@@ -1,4 +1,4 @@
-"""Writes `recipients.csv`, invented people for the sandbox: `phone,name,order,amount`.
+"""Writes `recipients.csv`, invented people for the sandbox: `to,name,order,amount`.
 
 The sandbox reads its answer off a phone: the last five digits choose what becomes of a message on
 VK, OK, Viber, WhatsApp and SMS (docs/sandbox.md has the table). `MIX` says how often each kind of
@@ -153,7 +153,7 @@ def main() -> None:
     options = parser.parse_args()
     with options.output.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("phone", "name", "order", "amount"))
+        writer.writerow(("to", "name", "order", "amount"))
         writer.writerows(recipients(rows=options.rows, seed=options.seed))
 
 

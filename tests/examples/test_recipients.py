@@ -35,7 +35,7 @@ def rows() -> list[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def phones(rows: list[dict[str, str]]) -> list[str]:
-    return [row["phone"] for row in rows]
+    return [row["to"] for row in rows]
 
 
 def worst_wait(ending: str) -> int:
