@@ -3,16 +3,19 @@
 PYTHON := .venv/bin/python
 INSTALLED := .venv/.installed
 
-# The demo: `make demo N=1000 SEED=1 KEEP=1 JSON=report.json`
+# The demo: `make demo N=1000 SEED=1 KEEP=1 JSON=report.json BROKER=amqp://…`
 N ?= 1000
 SEED ?= 1
-DEMO_FLAGS = --messages $(N) --seed $(SEED) $(if $(KEEP),--keep) $(if $(KILL),--kill $(KILL)) $(if $(JSON),--json $(JSON))
+DEMO_FLAGS = --messages $(N) --seed $(SEED) $(if $(KEEP),--keep) $(if $(KILL),--kill $(KILL)) $(if $(JSON),--json $(JSON)) $(if $(BROKER),--broker $(BROKER))
+
+LABELS = --build-arg REVISION=$(shell git rev-parse --short HEAD 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install test lint format types imports unit demo up flower lock clean
+.PHONY: help venv install test lint format types imports unit demo up flower lock wheel wheel-test \
+        image clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(PYTHON) ## Create .venv
 
@@ -50,6 +53,21 @@ lock: ## Write requirements.lock anew from pyproject.toml; UPGRADE=1 takes newer
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 	  --no-annotate --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) \
 	  --output-file requirements.lock
+	uv pip compile pyproject.toml --extra tracing --universal --python-version 3.12 \
+	  --no-annotate --custom-compile-command "make lock" --constraint requirements.lock \
+	  --generate-hashes --output-file deploy/requirements.lock
+
+wheel: install ## Build the wheel into dist/
+	rm -rf build dist
+	$(PYTHON) -m pip wheel --disable-pip-version-check --quiet --no-deps --wheel-dir dist .
+	rm -rf build
+
+wheel-test: wheel ## Install the wheel into an empty environment and send a message from there
+	$(PYTHON) -m tests.deploy.try_wheel dist/*.whl
+
+image: ## Build the images of the service and of the sandbox (needs Docker)
+	docker build --target service --tag cascade-delivery $(LABELS) .
+	docker build --target sandbox --tag cascade-sandbox $(LABELS) .
 
 clean: ## Remove what can be made again, .venv included
 	rm -rf .venv .cascade .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -50,6 +50,21 @@ def _hash_key(value: object) -> object:
     return SecretBytes(_key(value)) if isinstance(value, str) else value
 
 
+def _addresses(value: object) -> object:
+    """`name=url name2=url2`, which white space parts."""
+    if not isinstance(value, str):
+        return value
+    found: dict[str, SecretStr] = {}
+    for place, word in enumerate(value.split(), 1):
+        name, _, url = word.partition("=")
+        if not name or "://" not in url or "://" in name:
+            raise ValueError(f"entry {place} is not name=address")
+        if name in found:
+            raise ValueError(f"entry {place} has the name of an earlier one")
+        found[name] = SecretStr(url)
+    return found
+
+
 def _database_url(url: SecretStr) -> SecretStr:
     """Names psycopg2, since SQLAlchemy 2.1 would take another driver for `postgresql://`."""
     scheme, separator, rest = url.get_secret_value().partition("://")
@@ -60,6 +75,7 @@ def _database_url(url: SecretStr) -> SecretStr:
 
 SealKeys = Annotated[dict[str, SecretBytes], NoDecode, BeforeValidator(_keys), Field(min_length=1)]
 HashKey = Annotated[SecretBytes, BeforeValidator(_hash_key)]
+Addresses = Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_addresses)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 
 
@@ -107,6 +123,7 @@ class ServiceSettings(ClientSettings):
     gateway_url: str = "http://127.0.0.1:8080"
     gateway_trusted_hops: Annotated[int, Field(ge=0)] = 0  # proxies of ours before the gateway
     flight: Annotated[int, Field(ge=1, le=256)] = 16  # calls in flight per worker process
+    callback_brokers: Addresses = Field(default_factory=dict)  # of callers, for `on_status`
 
 
 def load(kind: type[S]) -> S:

@@ -6,12 +6,13 @@ the worker's clocks may differ. The tick alone has no `expires`: a late one is a
 
 from __future__ import annotations
 
-from cascade.dispatch import COLLECT, POLL, SYNC, TICK
+from cascade.dispatch import CALL, COLLECT, POLL, SYNC, TICK
 
 
 SCHEDULE = {
     TICK: {"task": TICK, "schedule": 1.0},
     COLLECT: {"task": COLLECT, "schedule": 1.0, "options": {"expires": 30.0}},
     POLL: {"task": POLL, "schedule": 1.0, "options": {"expires": 30.0}},
+    CALL: {"task": CALL, "schedule": 1.0, "options": {"expires": 30.0}},
     SYNC: {"task": SYNC, "schedule": 60.0, "options": {"expires": 60.0}},
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cascade.dispatch import BROKER_TRANSPORT, PUBLISH_RETRY
+from cascade.dispatch import PUBLISH_RETRY
 from config.beat import SCHEDULE
 from config.queues import QUEUES, ROUTES
 
@@ -26,7 +26,6 @@ SETTINGS: dict[str, object] = {
     "task_time_limit": 45,
     # With late acknowledgement nobody hoards, and slow channels are fair to each other.
     "worker_prefetch_multiplier": 1,
-    "worker_disable_prefetch": True,
     # A typo must not open a queue that nobody serves.
     "task_create_missing_queues": False,
     "task_queues": QUEUES,
@@ -44,9 +43,9 @@ SETTINGS: dict[str, object] = {
     "broker_pool_limit": 10,
     "broker_pool_acquire_timeout": 5,  # the default waits for ever
     "broker_connection_timeout": 3,
-    "broker_transport_options": BROKER_TRANSPORT,
     # Publishing must not hang: the tick publishes again what did not get through.
     "task_publish_retry_policy": PUBLISH_RETRY,
+    "worker_consumer": "workers.consumer:TimerlessConsumer",
     # A warm stop lets calls end; a second line for stops that are not warm.
     "worker_soft_shutdown_timeout": 15,
     # Flower lives on events; one covers up to 200 messages, so they cost nearly nothing.
@@ -59,4 +58,16 @@ SETTINGS: dict[str, object] = {
     # Every entry is due within a minute: there is nothing worth keeping in a schedule file.
     "beat_scheduler": "celery.beat:Scheduler",
     "beat_max_loop_interval": 1,
+}
+
+# What only one kind of broker has; each comes on top of SETTINGS.
+ON_REDIS: dict[str, object] = {
+    # A worker takes a task only when a child is free for it, in the order of its queues.
+    "worker_disable_prefetch": True,
+}
+ON_AMQP: dict[str, object] = {
+    # An exclusive queue would belong to one connection: a worker that is started again while the
+    # broker still believes in the old one's connection dies of it. These expire instead.
+    "control_queue_exclusive": False,
+    "control_queue_durable": True,
 }

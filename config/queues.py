@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from kombu import Queue
 
-from cascade.dispatch import COLLECT, ENQUEUE, POLL, SYNC, TICK, lane_queue, queue
-from cascade.domain.state import Channel, Lane
+from cascade.dispatch import SINGLE, queue, queue_names
 
 
-LANES = [lane_queue(channel, lane) for channel in Channel for lane in Lane]
-
-# Each periodic task has a queue of its own name; `receipts.collect` and `cascade.enqueue` share a
-# worker, the tick has its own.
-SINGLE = [COLLECT, POLL, TICK, SYNC, ENQUEUE]
-
-QUEUES: list[Queue] = [queue(name) for name in (*LANES, *SINGLE)]
+# `receipts.collect` and `cascade.enqueue` share a worker, the tick has its own.
+QUEUES: list[Queue] = [queue(name) for name in queue_names()]
 
 ROUTES = {name: {"queue": name} for name in SINGLE}

@@ -54,6 +54,9 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--keep", action="store_true", help="leave all running at the end")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures there, too")
+    parser.add_argument(
+        "--broker", metavar="URL", help="redis:// or amqp://, of the demo's alone; else a Valkey"
+    )
     return parser.parse_args()
 
 
@@ -65,7 +68,7 @@ def main() -> int:
     parent = ROOT / ".cascade"
     parent.mkdir(exist_ok=True)
     directory = Path(tempfile.mkdtemp(prefix="demo-", dir=parent))
-    stack = Stack(directory, given.seed, SCALE)
+    stack = Stack(directory, given.seed, SCALE, broker_url=given.broker)
     status = 1
     try:
         stack.start(lambda what: console.print(f"[dim]starting {what}[/]"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import secrets
 import socket
 
@@ -80,6 +81,10 @@ def make(database_url: str, broker_url: str) -> Environment:
         "CASCADE_HASH_KEY": _key(),
         "CASCADE_CONFIG_DIR": str(ROOT / "config"),
         "CASCADE_GATEWAY_URL": f"http://127.0.0.1:{gateway_port}",
+        "CASCADE_CALLBACK_BROKERS": f"shop={_beside(broker_url)}",
+        # Of an app that sends: its own broker database, its own tables beside Cascade's.
+        "SHOP_BROKER_URL": _beside(broker_url),
+        "SHOP_DATABASE_URL": database_url,
         "FLOWER_BASIC_AUTH": f"cascade:{password}",
         "PYTHONUNBUFFERED": "1",
     }
@@ -99,6 +104,11 @@ def _inherited() -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("CASCADE_", "CELERY_", "FLOWER_"))
     }
+
+
+def _beside(broker_url: str) -> str:
+    """A place of its own for another app: on Redis the next database of the same server."""
+    return re.sub(r"(?<=/)\d+$", lambda number: str(int(number[0]) + 1), broker_url)
 
 
 def _key() -> str:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Lock
 
-from cascade.dispatch import COLLECT, ENQUEUE, POLL, SYNC, TICK, lane_queue, producer_app
+from cascade.dispatch import CALL, COLLECT, ENQUEUE, POLL, SYNC, TICK, lane_queue, producer_app
 from cascade.domain.state import Channel, Lane
 from cascade.services.sync import sync
 from cascade.storage.database import connect
@@ -34,7 +34,7 @@ WORKERS: Mapping[str, tuple[list[str], int]] = {
     # More than one child each: a call that is never answered keeps its task for 4 s.
     **{str(channel): ([lane_queue(channel, lane) for lane in Lane], 4) for channel in Channel},
     "urgent": ([lane_queue(channel, Lane.URGENT) for channel in Channel], 2),
-    "collector": ([COLLECT, ENQUEUE, SYNC, POLL], 2),
+    "collector": ([COLLECT, ENQUEUE, SYNC, POLL, CALL], 2),
     "tick": ([TICK], 1),
 }
 
@@ -49,6 +49,9 @@ class Stack:
     # Of a server and a broker to use instead of embedded ones.
     database_url: str | None = field(default=None, repr=False)
     broker_url: str | None = field(default=None, repr=False)
+    callback_brokers: Mapping[str, str] = field(default_factory=dict, repr=False)  # more of them
+    workers: Mapping[str, tuple[list[str], int]] = field(default_factory=lambda: WORKERS)
+    has_flower: bool = True
     servers: ExitStack = field(default_factory=ExitStack, repr=False)
     processes: dict[str, Process] = field(default_factory=dict)
     environment: Environment | None = None
@@ -79,17 +82,18 @@ class Stack:
     def start(self, say: Callable[[str], None]) -> None:
         """Starts all; returns when every process answers. Raises DiedError, EmbeddedError."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        say("PostgreSQL and Valkey")
+        say("PostgreSQL and the broker")
         self._start_servers()
         say("schema, policies and rates")
         self._prepare()
         say("sandbox, gateway, workers, beat and Flower")
         self._start_sandbox()
         self.start_gateway()
-        for name in WORKERS:
+        for name in self.workers:
             self.start_worker(name)
         self.start_beat()
-        self._start_flower()
+        if self.has_flower:
+            self._start_flower()
         self._await_all()
 
     def stop(self) -> None:
@@ -106,8 +110,8 @@ class Stack:
             process.check()
 
     def start_worker(self, name: str) -> None:
-        """Starts (again) one of `WORKERS`."""
-        queues, children = WORKERS[name]
+        """Starts (again) one of `workers`."""
+        queues, children = self.workers[name]
         options = ["--hostname", f"{name}@cascade", "--queues", ",".join(queues)]
         options += ["--concurrency", str(children), "--without-gossip", "--without-mingle"]
         # All share one small machine: receipts come before new calls, or sending would outrun them
@@ -148,7 +152,9 @@ class Stack:
         self.environment = make(
             self.servers.enter_context(postgres), self.servers.enter_context(valkey)
         )
-        self.environ = self.environment.values
+        self.environ = dict(self.environment.values)
+        for name, url in self.callback_brokers.items():
+            self.environ["CASCADE_CALLBACK_BROKERS"] += f" {name}={url}"
 
     def _prepare(self) -> None:
         engine = connect(self.environ["CASCADE_DATABASE_URL"])
@@ -177,9 +183,10 @@ class Stack:
             ("gateway", f"{environment.gateway_url}/health"),
             ("flower", f"{environment.flower_url}/healthcheck"),
         ):
-            self._await(name, functools.partial(_answers, page))
+            if name in self.processes:
+                self._await(name, functools.partial(_answers, page))
         app = producer_app(self.environ["CASCADE_BROKER_URL"])
-        expected = {f"{name}@cascade" for name in WORKERS}
+        expected = {f"{name}@cascade" for name in self.workers}
 
         def all_answer() -> bool:
             answers = app.control.ping(timeout=1.0, limit=len(expected)) or []

@@ -44,7 +44,7 @@ def write_environment(stack: Stack) -> None:
     lines = [
         f"{name}={shlex.quote(value)}\n"
         for name, value in sorted(stack.environ.items())
-        if name.startswith("CASCADE_")
+        if name.startswith(("CASCADE_", "SHOP_"))
     ]
     path.write_text("".join(lines), "utf-8")
 

@@ -1,4 +1,7 @@
-"""Real servers for tests: embedded ones, or those of CASCADE_DATABASE_URL and CASCADE_BROKER_URL."""
+"""Real servers for tests: embedded ones, or those of CASCADE_DATABASE_URL and CASCADE_BROKER_URL.
+
+CASCADE_TEST_BROKER=rabbitmq takes a RabbitMQ of the tests' own instead of the embedded Valkey.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,15 @@ import pytest
 from sqlalchemy import Engine, make_url, text
 
 from cascade import embedded
+from cascade.dispatch import is_amqp
 from cascade.domain.hint import Hint
 from cascade.services.deployment import Ledger
 from cascade.services.sync import sync
 from cascade.storage.database import connect
 from cascade.storage.migrate import upgrade
 from cascade.storage.sealing import Keyring
+from tests import rabbitmq
+from tests.rabbitmq import RabbitMQ
 from tests.services.journey import Journey
 
 
@@ -55,14 +61,34 @@ def postgres_url(server_home: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def broker_url(server_home: Path) -> Iterator[str]:
+def rabbit(server_home: Path) -> Iterator[RabbitMQ]:
+    """A RabbitMQ, where one can be started."""
+    reason = rabbitmq.missing()
+    if reason:
+        pytest.skip(f"RabbitMQ: {reason}")
+    with rabbitmq.rabbitmq(server_home / "rabbitmq") as node:
+        yield node
+
+
+@pytest.fixture(scope="session")
+def broker_url(request: pytest.FixtureRequest, server_home: Path) -> Iterator[str]:
     """A broker that tests may fill and flush."""
     given = os.environ.get("CASCADE_BROKER_URL")
     if given:
         yield given
         return
+    if os.environ.get("CASCADE_TEST_BROKER") == "rabbitmq":
+        yield request.getfixturevalue("rabbit").url("tests")
+        return
     with embedded.valkey(server_home / "valkey", durable=False) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def broker_files(request: pytest.FixtureRequest, broker_url: str) -> Path | None:
+    """Where the broker keeps what it was told; None if it keeps nothing, or elsewhere."""
+    own = is_amqp(broker_url) and not os.environ.get("CASCADE_BROKER_URL")
+    return request.getfixturevalue("rabbit").home if own else None
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from workers import signals  # noqa: F401  # connects them
 from workers.make_app import make_app
 from workers.runtime import settings
 

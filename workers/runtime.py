@@ -7,6 +7,7 @@ import os
 
 from celery import current_app
 
+from cascade.callbacks import CallbackBrokers
 from cascade.channels.registry import load_accounts
 from cascade.channels.transport import Transport
 from cascade.dispatch import Dispatcher
@@ -46,3 +47,10 @@ def deployment() -> Deployment:
         transport=Transport(flight=ours.flight, deadline=CALL_DEADLINE),
         poll_transport=Transport(flight=ours.flight, deadline=CALL_DEADLINE),
     )
+
+
+@functools.cache
+def callback_brokers() -> CallbackBrokers:
+    """The brokers of callers that want to be told."""
+    given = settings().callback_brokers
+    return CallbackBrokers({name: url.get_secret_value() for name, url in given.items()})

@@ -7,15 +7,16 @@ from typing import Any
 
 from celery import Celery, Task
 
-from cascade.dispatch import COLLECT, ENQUEUE, POLL, SYNC, TICK, deliver_task
+from cascade.dispatch import CALL, COLLECT, ENQUEUE, POLL, SYNC, TICK, deliver_task
 from cascade.domain.state import Channel, Lane
+from cascade.services.call import call
 from cascade.services.collect import collect
 from cascade.services.deliver import deliver
 from cascade.services.poll import poll, pollable_accounts
 from cascade.services.sync import sync
 from cascade.services.tick import tick
 from workers import enqueue
-from workers.runtime import deployment, ledger, settings
+from workers.runtime import callback_brokers, deployment, ledger, settings
 
 
 def result_line(counts: Counter[str]) -> str:
@@ -31,6 +32,7 @@ def register(app: Celery) -> None:
     app.task(name=POLL, shared=False)(_poll)
     app.task(name=TICK, shared=False)(_tick)
     app.task(name=SYNC, shared=False)(_sync)
+    app.task(name=CALL, shared=False)(_call)
     # Work, not a hint: not to be acknowledged when its worker is killed or hangs.
     app.task(name=ENQUEUE, shared=False, reject_on_worker_lost=True, acks_on_timeout=False)(
         enqueue.enqueue
@@ -61,6 +63,10 @@ def _poll() -> str:
 
 def _tick() -> str:
     return result_line(tick(ledger(), pollable_accounts(deployment())))
+
+
+def _call() -> str:
+    return result_line(call(ledger(), callback_brokers()))
 
 
 def _sync() -> str:

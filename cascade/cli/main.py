@@ -1,52 +1,69 @@
-"""`cascade`: the group of all commands, and what their ends mean.
+"""`cascade`: the group of all commands.
 
 Exit codes: 0 done; 1 the answer is no (rows refused, a check is red); 2 wrong use or a value that
-is refused; 3 the configuration cannot be used; 4 the database or the broker cannot be reached.
+is refused; 3 the configuration cannot be used; 4 the database or the broker cannot be reached;
+130 Ctrl-C.
 """
 
 from __future__ import annotations
 
+import importlib
+
 import click
 
-from kombu.exceptions import OperationalError as BrokerError
-from sqlalchemy.exc import OperationalError as DatabaseError
 from typing_extensions import override
 
-from cascade.domain.errors import CascadeError, ConfigurationError, TryAgainError
+from cascade.cli.exits import INTERRUPTED
 
 
-REFUSED = 1
-INVALID = 2
-MISCONFIGURED = 3
-UNREACHABLE = 4
+# In the order of the help. A file of that name holds a command of that name; it is read when it is
+# wanted, so that a health check does not pay for the imports of a report.
+COMMANDS = (
+    "send",
+    "send-csv",
+    "status",
+    "trace",
+    "cancel",
+    "report",
+    "policies",
+    "rates",
+    "keys",
+    "migrate",
+    "doctor",
+)
 
 
 class Commands(click.Group):
     """Ends with one line that says what to do, not with a traceback."""
 
     @override
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    @override
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(importlib.import_module(f"cascade.cli.{name}"), name)
+        return command
+
+    @override
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except CascadeError as error:
-            click.echo(f"cascade: {error}", err=True)
-            ctx.exit(_code(error))
-        except (DatabaseError, BrokerError) as error:
-            kind = "database" if isinstance(error, DatabaseError) else "broker"
-            click.echo(
-                f"cascade: {kind}: it cannot be reached; `cascade doctor` says more", err=True
-            )
-            ctx.exit(UNREACHABLE)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+        except Exception as error:
+            from cascade.cli.ending import ending  # noqa: PLC0415  # SQLAlchemy, only if it comes
 
-
-def _code(error: CascadeError) -> int:
-    match error:
-        case ConfigurationError():
-            return MISCONFIGURED
-        case TryAgainError():
-            return UNREACHABLE
-        case _:
-            return INVALID
+            told = ending(error)
+            if told is None:
+                raise
+            click.echo(f"cascade: {told.line}", err=True)
+            ctx.exit(told.code)
 
 
 @click.group(

@@ -18,10 +18,15 @@ from rich.table import Table
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 
+_ANY_WIDTH = 1000
+
 
 def console(*, stderr: bool = False) -> Console:
-    """Where tables and lines go; plain text where no terminal listens."""
-    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+    """Where tables and lines go; plain text of any width where no terminal listens."""
+    found = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    if not found.is_terminal:
+        found.width = _ANY_WIDTH
+    return found
 
 
 def print_json(value: object) -> None:

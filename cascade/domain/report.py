@@ -155,9 +155,14 @@ class Money:
     sms_cost: Decimal = ZERO  # had each compared message gone by SMS alone
 
     @property
-    def saved(self) -> Share:
-        """What was not spent, of what SMS alone would have cost."""
-        return Share(self.sms_cost - self.compared_cost, self.sms_cost)
+    def saved(self) -> Decimal:
+        """What SMS alone would have cost more; below zero if it would have been cheaper."""
+        return self.sms_cost - self.compared_cost
+
+    @property
+    def saved_share(self) -> Share:
+        """What was saved, of what SMS alone would have cost."""
+        return Share(self.saved, self.sms_cost)
 
     def __add__(self, other: Money) -> Money:
         """Both together; they must have the same currency."""

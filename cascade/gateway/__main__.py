@@ -1,39 +1,69 @@
-"""`python -m cascade.gateway --port 8080`: serves until it is stopped."""
+"""`python -m cascade.gateway --port 8080 --metrics-port 9464`: serves until it is stopped."""
 
 from __future__ import annotations
 
 import argparse
+import functools
+import logging
 import os
 
 import uvicorn
 
+from prometheus_client import start_http_server
+
+from cascade import logs
 from cascade.channels.registry import load_accounts
+from cascade.dispatch import queue_lengths
 from cascade.gateway.app import make_app
+from cascade.gateway.metrics import Metrics
 from cascade.settings import ServiceSettings, load
 from cascade.storage.database import connect
 
 
 def main() -> None:
     """Reads the environment and serves."""
-    parser = argparse.ArgumentParser(prog="python -m cascade.gateway", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8080)
-    arguments = parser.parse_args()
+    arguments = _arguments()
     settings = load(ServiceSettings)
+    logs.configure(logging.INFO)
+    database_url = settings.database_url.get_secret_value()
+    adapters = load_accounts(
+        settings.config_dir / "providers.toml",
+        environ=os.environ,
+        gateway_url=settings.gateway_url,
+    )
+    metrics = Metrics(
+        engine=connect(database_url, pool_size=1),
+        queue_lengths=functools.partial(queue_lengths, settings.broker_url.get_secret_value()),
+        accounts=adapters,
+    )
+    if arguments.metrics_port is not None:
+        start_http_server(arguments.metrics_port, arguments.metrics_host, metrics.registry)
     app = make_app(
-        adapters=load_accounts(
-            settings.config_dir / "providers.toml",
-            environ=os.environ,
-            gateway_url=settings.gateway_url,
-        ),
+        adapters=adapters,
         keyring=settings.keyring(),
-        engine=connect(settings.database_url.get_secret_value()),
+        engine=connect(database_url),
         trusted_hops=settings.gateway_trusted_hops,
+        answered=metrics.answered,
     )
     # The access log would write the secret path tokens.
     uvicorn.run(
-        app, host=arguments.host, port=arguments.port, access_log=False, log_level="warning"
+        app,
+        host=arguments.host,
+        port=arguments.port,
+        access_log=False,
+        log_config=None,
+        log_level="warning",
     )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m cascade.gateway", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8080)
+    # A port of their own: what providers can reach must not show how the business goes.
+    parser.add_argument("--metrics-host", default="127.0.0.1")
+    parser.add_argument("--metrics-port", type=int, help="where Prometheus asks; none without it")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import asyncio
 import hmac
 import logging
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -52,9 +52,17 @@ class Gateway:
 
 
 def make_app(
-    *, adapters: Mapping[str, Adapter], keyring: Keyring, engine: Engine, trusted_hops: int
+    *,
+    adapters: Mapping[str, Adapter],
+    keyring: Keyring,
+    engine: Engine,
+    trusted_hops: int,
+    answered: Callable[[str, int], None] = lambda _account, _status: None,
 ) -> Starlette:
-    """The ASGI app; `trusted_hops` is the number of our own proxies before it."""
+    """The ASGI app; `trusted_hops` is the number of our own proxies before it.
+
+    `answered` hears of each webhook: the account that its path names, and the status it got.
+    """
     group_commit = GroupCommit(
         lambda group: transaction(engine, lambda connection: store(connection, group))
     )
@@ -67,7 +75,9 @@ def make_app(
     )
 
     async def receive(request: Request) -> Response:
-        return await _receive(gateway, request)
+        response = await _receive(gateway, request)
+        answered(request.path_params["account"], response.status_code)
+        return response
 
     async def handshake(request: Request) -> Response:
         return _handshake(gateway, request)
@@ -103,10 +113,10 @@ async def _receive(gateway: Gateway, request: Request) -> Response:
         adapter.verify(webhook)
         receipts = adapter.parse(webhook)
     except ForgedWebhookError:
-        log.warning("a webhook of %s was forged", adapter.account)
+        log.warning("a webhook was forged", extra={"account": adapter.account})
         return Response(status_code=403)
     except UnreadableWebhookError:
-        log.warning("a webhook of %s cannot be read", adapter.account)
+        log.warning("a webhook cannot be read", extra={"account": adapter.account})
         return Response(status_code=400)
     if receipts and not await _committed(gateway, adapter, receipts, body):
         return Response(status_code=503)
@@ -122,7 +132,11 @@ async def _committed(
             new_receipts(gateway.keyring, adapter.account, receipts, body)
         )
     except Exception as error:  # noqa: BLE001  # whatever it was: not committed, so not 2xx
-        log.warning("receipts were not committed: %s", type(error).__name__)
+        log.warning(
+            "receipts were not committed: %s",
+            type(error).__name__,
+            extra={"account": adapter.account},
+        )
         return False
     return True
 
@@ -142,13 +156,13 @@ def _adapter(gateway: Gateway, request: Request) -> Adapter | None:
         return None
     token = request.path_params.get("token", "")
     if not hmac.compare_digest(token.encode(), (adapter.webhook_token or "").encode()):
-        log.warning("a webhook of %s has a wrong token", adapter.account)
+        log.warning("a webhook has a wrong token", extra={"account": adapter.account})
         return None
     peer = request.client.host if request.client else None
     forwarded = request.headers.getlist("x-forwarded-for")
     caller = caller_address(peer, forwarded, gateway.trusted_hops)
     if adapter.allowed_ips and caller not in adapter.allowed_ips:
-        log.warning("a webhook of %s comes from a strange address", adapter.account)
+        log.warning("a webhook comes from a strange address", extra={"account": adapter.account})
         return None
     return adapter
 

@@ -16,6 +16,7 @@ from cascade.sandbox.clock import Tempo
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="cascade.sandbox", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen")
     parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
     parser.add_argument("--config", type=Path, required=True, help="TOML, one table per account")
     parser.add_argument("--ledger", type=Path, required=True, help="JSON lines, appended to")
@@ -33,8 +34,8 @@ async def serve(given: argparse.Namespace) -> None:
     tempo = Tempo(scale=given.scale)
     config = read_config(given.config)
     sandbox = Sandbox(config, ledger=given.ledger, seed=given.seed, tempo=tempo)
-    port = await sandbox.start(given.port)
-    sys.stdout.write(f"sandbox ready on http://127.0.0.1:{port}\n")
+    port = await sandbox.start(given.port, given.host)
+    sys.stdout.write(f"sandbox ready on http://{given.host}:{port}\n")
     sys.stdout.flush()
     await stopped.wait()
     await sandbox.stop()

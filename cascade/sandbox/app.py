@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 
 from collections.abc import Mapping
 from pathlib import Path
+from string import Template
 from typing import Any
 
 from aiohttp import web
@@ -26,8 +28,15 @@ Provider = Notify | Devino | Cloud | Smsc
 
 
 def read_config(path: Path) -> Config:
-    """A TOML file with one table per account; raises ValueError for what is no TOML."""
-    return tomllib.loads(path.read_text("utf-8"))
+    """A TOML file with one table per account, in which `${NAME}` is the environment's NAME.
+
+    Raises ValueError for what is no TOML, and for a name that the environment does not have.
+    """
+    try:
+        text = Template(path.read_text("utf-8")).substitute(os.environ)
+    except KeyError as missing:
+        raise ValueError(f"{path}: {missing.args[0]} is not set in the environment") from None
+    return tomllib.loads(text)
 
 
 class Sandbox:
@@ -41,13 +50,13 @@ class Sandbox:
             provider_of(account, table, self._courier) for account, table in config.items()
         ]
 
-    async def start(self, port: int) -> int:
-        """Listens on 127.0.0.1; the port that it is, if `port` was 0. Raises OSError."""
+    async def start(self, port: int, host: str = "127.0.0.1") -> int:
+        """Listens on `host`; the port that it is, if `port` was 0. Raises OSError."""
         self._ledger.open()
         self._webhooks.start()
         self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=0.2)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", port, backlog=1024)
+        site = web.TCPSite(self._runner, host, port, backlog=1024)
         await site.start()
         return int(self._runner.addresses[0][1])
 

@@ -6,6 +6,7 @@ The wire is the one of docs/notify-wire.md; most of it is assumed there.
 from __future__ import annotations
 
 import datetime as dt
+import ipaddress
 import json
 import re
 import uuid
@@ -31,6 +32,9 @@ from cascade.sandbox.webhooks import Retries
 
 RETRIES = Retries(first=5, longest=3600, tries=10)
 
+# Loopback, and the networks that containers are given.
+_PRIVATE = ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+
 _TTL = range(15, 86400 + 1)
 _DELIVERY_POLICIES = {"any", "mobile_device_required", "verified_phone_number"}
 _LONGEST_ID = 64
@@ -55,12 +59,14 @@ _STATUSES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotifySettings:
-    """`templates` are the moderated texts by name, with `#name#` places."""
+    """`templates` are the moderated texts by name, with `#name#` places; `allowed_ips` are
+    addresses or networks.
+    """
 
     client_key: str
     client_secret: str = field(repr=False)
     templates: Mapping[str, str]
-    allowed_ips: tuple[str, ...] = ("127.0.0.1",)
+    allowed_ips: tuple[str, ...] = _PRIVATE
     prices: tuple[Mapping[str, str], ...] = ()
 
 
@@ -83,7 +89,7 @@ class Notify:
         self._route = channel.upper()
         self._templates = settings.templates
         self._patterns = [_pattern_of(text) for text in settings.templates.values()]
-        self._allowed_ips = settings.allowed_ips
+        self._allowed = [ipaddress.ip_network(one) for one in settings.allowed_ips]
         self._signatures = Signatures(settings.client_key, settings.client_secret)
 
     def routes(self) -> list[web.RouteDef]:
@@ -112,7 +118,8 @@ class Notify:
         return web.json_response({"status": "ok", "message_id": order.message_id})
 
     def _authenticate(self, request: web.Request, body: str) -> None:
-        if request.remote not in self._allowed_ips:
+        caller = ipaddress.ip_address(request.remote or "::")
+        if not any(caller in network for network in self._allowed):
             raise Refusal("NOT_ALLOWED_IP")
         if not self._signatures.fit(str(request.url), body, request.headers):
             raise Refusal("INCORRECT_SIGNATURE")

@@ -8,10 +8,11 @@ import logging
 import uuid
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
+from cascade import tracing
 from cascade.domain import engine
 from cascade.domain.cascade import Cascade
 from cascade.domain.hint import Hint
@@ -37,6 +38,9 @@ class Advanced:
     delivered: int = 0  # attempts
     expired: int = 0  # attempts
     ended: int = 0  # messages
+    before: Mapping[uuid.UUID, Cascade] = field(default_factory=dict)
+    after: Mapping[uuid.UUID, Cascade] = field(default_factory=dict)
+    at: dt.datetime | None = None
 
 
 def hearing(word: engine.Word) -> Event:
@@ -80,7 +84,15 @@ def advance(
         old.ended_at is None and after[one].ended_at is not None for one, old in before.items()
     )
     expired = sum(_expired(after[one]) - _expired(old) for one, old in before.items())
-    return Advanced(hints=hints, delivered=len(delivered), expired=expired, ended=ended)
+    return Advanced(
+        hints=hints,
+        delivered=len(delivered),
+        expired=expired,
+        ended=ended,
+        before=before,
+        after=after,
+        at=now,
+    )
 
 
 def advance_all(
@@ -97,7 +109,7 @@ def advance_all(
     an alert. Raises only what the database's own troubles raise.
     """
     try:
-        return transaction(
+        advanced = transaction(
             ledger.engine,
             lambda connection: advance(
                 connection, ledger, events, skip_locked=skip_locked, spare=spare
@@ -109,9 +121,12 @@ def advance_all(
             raise
         if len(events) == 1:
             [culprit] = events
-            log.exception("message %s cannot be advanced", culprit)
+            log.exception("a message cannot be advanced", extra={"message_id": culprit})
             transaction(ledger.engine, lambda connection: defer(connection, culprit))
             return Advanced(hints=[])
+    else:
+        tracing.moved(advanced.before, advanced.after)
+        return advanced
     ids = sorted(events)
     halves = (ids[: len(ids) // 2], ids[len(ids) // 2 :])
     done = [

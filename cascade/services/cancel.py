@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 
+from cascade import tracing
 from cascade.domain import engine
 from cascade.services.advance import advance
 from cascade.services.deployment import Ledger
@@ -16,4 +17,5 @@ def cancel(ledger: Ledger, message_id: uuid.UUID) -> bool:
         ledger.engine,
         lambda connection: advance(connection, ledger, {message_id: [engine.cancel]}),
     )
+    tracing.moved(advanced.before, advanced.after)
     return advanced.ended == 1

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from cascade import tracing
 from cascade.domain.engine import Word
 from cascade.services.advance import Advanced, Event, advance, hearing
 from cascade.services.deployment import Ledger
@@ -44,22 +45,26 @@ def _collect_set(ledger: Ledger, total: Counter[str], quota: int) -> int | None:
     """How many receipts were taken; None if applying them failed."""
     taken: list[int] = []
 
-    def work(connection: Connection) -> tuple[int, Advanced]:
+    def work(connection: Connection) -> tuple[list[inbox.Unapplied], Advanced]:
         taken[:] = inbox.take(connection, quota)
         return _apply(connection, ledger, taken)
 
     try:
-        orphans, advanced = transaction(ledger.engine, work)
+        known, advanced = transaction(ledger.engine, work)
     except Exception as error:
         if is_passing(error) or not taken:
             raise
-        log.exception("a set of %d receipts failed", len(taken))
+        log.exception(
+            "a set of %d receipts failed", len(taken), extra={"receipt_ids": list(taken)}
+        )
         if len(taken) == 1:
             total["set_aside"] += _defer_culprit(ledger, taken)
         return None
     ledger.publish(advanced.hints)
-    total["applied"] += len(taken) - orphans
-    total["orphans"] += orphans
+    tracing.heard(known, advanced.after, advanced.at)
+    tracing.moved(advanced.before, advanced.after)
+    total["applied"] += len(known)
+    total["orphans"] += len(taken) - len(known)
     total["delivered"] += advanced.delivered
     total["ended"] += advanced.ended
     total["opened"] += len(advanced.hints)
@@ -68,7 +73,8 @@ def _collect_set(ledger: Ledger, total: Counter[str], quota: int) -> int | None:
 
 def _apply(
     connection: Connection, ledger: Ledger, receipt_ids: Sequence[int]
-) -> tuple[int, Advanced]:
+) -> tuple[list[inbox.Unapplied], Advanced]:
+    """The receipts whose attempts are known, and what came of them."""
     taken = inbox.match(connection, receipt_ids)
     known = [one for one in taken if one.attempt_id is not None]
     orphans = [one.id for one in taken if one.attempt_id is None]
@@ -77,8 +83,11 @@ def _apply(
         connection, {one.id: one.attempt_id for one in known if one.attempt_id is not None}
     )
     if orphans and inbox.defer(connection, orphans):
-        log.error("receipts without an attempt wait in vain, among %s", orphans)
-    return len(orphans), advanced
+        log.error(
+            "among these receipts without an attempt, some wait in vain",
+            extra={"receipt_ids": orphans},
+        )
+    return known, advanced
 
 
 def _events(receipts: Sequence[inbox.Unapplied]) -> dict[uuid.UUID, list[Event]]:
@@ -91,5 +100,5 @@ def _events(receipts: Sequence[inbox.Unapplied]) -> dict[uuid.UUID, list[Event]]
 
 
 def _defer_culprit(ledger: Ledger, culprit: Sequence[int]) -> int:
-    log.error("receipt %s cannot be applied", culprit)
+    log.error("a receipt cannot be applied", extra={"receipt_ids": culprit})
     return transaction(ledger.engine, lambda connection: inbox.defer(connection, culprit))

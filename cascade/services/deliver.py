@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from cascade import tracing
 from cascade.channels.base import Result
 from cascade.domain.hint import Hint
 from cascade.domain.state import Channel, Lane
@@ -57,11 +58,11 @@ def deliver(
                 stop_at = stop_at if able else now
             landed.add(flight.land(LOOK))
             if landed.is_ripe or flight.is_over:
-                tally.update(_settle(deployment, landed.take()))
+                tally.update(_settle(deployment, channel, landed.take()))
     finally:
         # After a fault: what providers have said, and are about to say, is settled all the same.
         landed.add(flight.ground())
-        tally.update(_settle(deployment, landed.take()))
+        tally.update(_settle(deployment, channel, landed.take()))
     tally["claimed"] = flight.launched
     if waiting:
         rest = (Hint(channel, lane, attempt_id) for attempt_id in waiting)
@@ -115,14 +116,18 @@ def _launch(
         log.warning("attempts could not be claimed: %s", type(error).__name__)
         waiting.extendleft(reversed(ids))
         return False
+    tracing.calling(claimed)
     flight.launch(claimed, claiming_at=now)
     return True
 
 
-def _settle(deployment: Deployment, landed: Sequence[tuple[Claimed, Result]]) -> Counter[str]:
+def _settle(
+    deployment: Deployment, channel: Channel, landed: Sequence[tuple[Claimed, Result]]
+) -> Counter[str]:
     """Commits the results and publishes what they opened; returns counts by outcome."""
     if not landed:
         return Counter()
+    tracing.answered(channel, landed)
     settled = settle(deployment, landed)
     deployment.ledger.publish(settled.hints)
     settled.counts["opened"] = len(settled.hints)

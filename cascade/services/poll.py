@@ -118,7 +118,10 @@ def _pending(ledger: Ledger, unanswered: Sequence[polling.Unanswered]) -> Iterat
         try:
             phone = open_recipient(ledger.keyring, one.message_id, one.recipient)
         except UnsealableError:
-            log.exception("the recipient of attempt %d cannot be opened", one.attempt_id)
+            log.exception(
+                "a recipient cannot be opened",
+                extra={"message_id": one.message_id, "attempt_id": one.attempt_id},
+            )
             continue
         yield Pending(
             attempt_id=one.attempt_id,

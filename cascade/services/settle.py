@@ -78,10 +78,19 @@ def settle(deployment: Deployment, results: Sequence[tuple[Claimed, Result]]) ->
     if kinds.unsent:
         _commit(deployment, lambda c: settle_unsent(c, kinds.unsent))
     hints = _end(deployment, kinds.ended).hints if kinds.ended else []
-    rejected = Counter(w.code for _, w in kinds.ended if w.state is AttemptState.REJECTED)
+    rejected = [word for _, word in kinds.ended if word.state is AttemptState.REJECTED]
     if rejected:
-        log.error("attempts were rejected, which is ours to mend: %s", dict(rejected))
+        _alert(rejected)
     return Settled(counts=_counts(kinds), hints=hints)
+
+
+def _alert(rejected: Sequence[Word]) -> None:
+    codes = dict(Counter(word.code for word in rejected))
+    ids = [word.attempt_id for word in rejected]
+    log.error(
+        "attempts were rejected, which is ours to mend",
+        extra={"attempt_ids": ids, "codes": codes},
+    )
 
 
 def _sort(deployment: Deployment, kinds: _Sorted, claimed: Claimed, result: Result) -> None:

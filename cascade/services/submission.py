@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import uuid
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,8 @@ from cascade.domain.state import Channel, Lane
 
 TEXT_MAXIMUM = 1000  # characters: the shortest maximum among the channels
 NAME_MAXIMUM = 200  # characters of a sender, a key, a task or a queue
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,7 +238,7 @@ def _checked_characters(name: str, value: object) -> str:
         raise InvalidInputError(name, "it is no text", "give a str")
     if "\x00" in value:
         raise InvalidInputError(name, "it holds a NUL character", "remove it")
-    if any("\ud800" <= character <= "\udfff" for character in value):
+    if _SURROGATE.search(value):
         raise InvalidInputError(
             name, "it holds half a surrogate pair", "decode it properly before sending"
         )

@@ -16,6 +16,7 @@ from cascade.domain.hint import Hint
 from cascade.domain.policy import Policy
 from cascade.domain.state import AttemptState, Channel, Lane, MessageState
 from cascade.storage.attempts import insert_attempts, update_attempts
+from cascade.storage.events import write_events
 from cascade.storage.policies import PolicyVersions
 from cascade.storage.rows import as_ids, as_rows
 
@@ -70,7 +71,10 @@ def write(
     after: Mapping[uuid.UUID, Cascade],
     now: dt.datetime,
 ) -> list[Hint]:
-    """Writes what differs between the two; returns hints for the steps that were opened."""
+    """Writes what differs between the two, and an event for each message whose state has changed.
+
+    Returns hints for the steps that were opened.
+    """
     changed, opened, ended = [], [], []
     for message_id, new in after.items():
         old = before[message_id]
@@ -81,7 +85,15 @@ def write(
             ended.append(new)
     update_attempts(connection, sorted(changed, key=lambda attempt: attempt.id or 0))
     _update_messages(connection, ended)
+    write_events(connection, _turned(before, after), now)
     return insert_attempts(connection, [_opening(new, attempt) for new, attempt in opened], now)
+
+
+def _turned(
+    before: Mapping[uuid.UUID, Cascade], after: Mapping[uuid.UUID, Cascade]
+) -> dict[uuid.UUID, MessageState]:
+    """The new states of the messages whose state has changed."""
+    return {one: new.state for one, new in after.items() if new.state is not before[one].state}
 
 
 def _opening(cascade: Cascade, attempt: Attempt) -> tuple[uuid.UUID, Lane, Attempt, int, int]:

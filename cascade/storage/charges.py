@@ -7,12 +7,11 @@ import uuid
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 
 from sqlalchemy import Connection, text
 
 from cascade.domain.errors import ConfigurationError
-from cascade.domain.money import PriceUnit, Rate, RateBook
+from cascade.domain.money import Amount, PriceUnit, Rate, RateBook
 from cascade.domain.state import Channel
 from cascade.storage.rows import as_ids, as_rows
 
@@ -29,32 +28,40 @@ class Delivered:
     delivered_at: dt.datetime
     recipient: bytes = field(repr=False)  # sealed
     content: bytes = field(repr=False)  # sealed
+    sms_account: str | None  # of the policy's SMS step, else of the channel; None: there is none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
-    """The cost of one delivered attempt; without a rate `amount` is None."""
+    """The cost of one delivered attempt, and that of an SMS in its place; None where no rate says."""
 
     attempt_id: int
     rate_id: int | None
-    amount: Decimal | None
-    currency: str | None
+    amount: Amount | None
     units: int
     occurred_at: dt.datetime
+    sms_amount: Amount | None
 
 
 _DELIVERED = text("""
     SELECT a.id, a.message_id, a.account, a.channel, a.delivered_at,
-        coalesce(a.started_at, a.created_at) AS started_at, m.recipient, m.content
+        coalesce(a.started_at, a.created_at) AS started_at, m.recipient, m.content,
+        coalesce(
+            jsonb_path_query_first(p.steps, '$[*] ? (@.channel == "sms").account') #>> '{}',
+            (SELECT account FROM cascade.channels WHERE channel = 'sms')
+        ) AS sms_account
     FROM cascade.attempts a JOIN cascade.messages m ON m.id = a.message_id
+    JOIN cascade.policies p ON p.id = m.policy_id
     WHERE a.id = ANY(CAST(:ids AS bigint[]))
 """)
 
 _BOOK = text("""
-    INSERT INTO cascade.charges (attempt_id, rate_id, amount, currency, units, occurred_at)
-    SELECT attempt_id, rate_id, amount, currency, units, occurred_at
+    INSERT INTO cascade.charges (attempt_id, rate_id, amount, currency, units, occurred_at,
+        sms_amount, sms_currency)
+    SELECT attempt_id, rate_id, amount, currency, units, occurred_at, sms_amount, sms_currency
     FROM json_to_recordset(CAST(:rows AS json)) AS r(attempt_id bigint, rate_id bigint,
-        amount numeric(14,6), currency text, units integer, occurred_at timestamptz)
+        amount numeric(14,6), currency text, units integer, occurred_at timestamptz,
+        sms_amount numeric(14,6), sms_currency text)
     ON CONFLICT (attempt_id) DO NOTHING
 """)
 
@@ -154,6 +161,7 @@ def delivered(connection: Connection, attempt_ids: Iterable[int]) -> list[Delive
             delivered_at=row.delivered_at,
             recipient=bytes(row.recipient),
             content=bytes(row.content),
+            sms_account=row.sms_account,
         )
         for row in connection.execute(_DELIVERED, {"ids": as_ids(attempt_ids)})
     ]
@@ -165,10 +173,12 @@ def book(connection: Connection, charges: Sequence[Charge]) -> None:
         {
             "attempt_id": charge.attempt_id,
             "rate_id": charge.rate_id,
-            "amount": None if charge.amount is None else str(charge.amount),
-            "currency": charge.currency,
+            "amount": None if charge.amount is None else str(charge.amount.value),
+            "currency": None if charge.amount is None else charge.amount.currency,
             "units": charge.units,
             "occurred_at": charge.occurred_at,
+            "sms_amount": None if charge.sms_amount is None else str(charge.sms_amount.value),
+            "sms_currency": None if charge.sms_amount is None else charge.sms_amount.currency,
         }
         for charge in sorted(charges, key=lambda charge: charge.attempt_id)
     )

@@ -41,6 +41,7 @@ class Unapplied:
     id: int
     status: AttemptState
     code: str
+    received_at: dt.datetime
     attempt_id: int | None
     message_id: uuid.UUID | None
 
@@ -64,7 +65,7 @@ _TAKE = text(f"""
 
 # Our own reference first; else the newest attempt that the provider gave this reference to.
 _MATCH = text("""
-    SELECT r.id, r.status, r.native_status, r.native_code,
+    SELECT r.id, r.status, r.native_status, r.native_code, r.received_at,
         coalesce(own.id, theirs.id) AS attempt_id,
         coalesce(own.message_id, theirs.message_id) AS message_id
     FROM cascade.receipts r
@@ -132,6 +133,7 @@ def match(connection: Connection, receipt_ids: Iterable[int]) -> list[Unapplied]
             id=row.id,
             status=AttemptState(row.status),
             code=row.native_code or row.native_status,
+            received_at=row.received_at,
             attempt_id=row.attempt_id,
             message_id=row.message_id,
         )

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from cascade.domain.state import AttemptState, Channel, MessageState
+from cascade.domain.state import AttemptState, Channel, Lane, MessageState, Success
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,22 +28,29 @@ class ReceiptStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptStatus:
-    """One step: what was tried, and what came of it. `cost` is None until it is charged."""
+    """One step: what was tried, and what came of it. `cost` is None until it is charged, and
+    where no rate was there to charge it by; `units` (messages or segments) are set with a charge.
+    """
 
     step: int
     channel: Channel
     account: str
     state: AttemptState
+    success: Success  # what the step asks for
+    ttl: int  # seconds, from `started_at`
     error: str | None
     tries: int
     created_at: dt.datetime
-    started_at: dt.datetime | None
+    expires_at: dt.datetime  # end of the waiting; from `started_at` on, of the TTL
+    started_at: dt.datetime | None  # the first call
+    unknown_at: dt.datetime | None  # a call ended, and nobody knew whether the provider took it
     sent_at: dt.datetime | None
     delivered_at: dt.datetime | None
     read_at: dt.datetime | None
     ended_at: dt.datetime | None
     cost: Decimal | None
     currency: str | None
+    units: int | None
     receipts: tuple[ReceiptStatus, ...]
 
 
@@ -58,6 +65,8 @@ class MessageStatus:
     channel: Channel
     policy: str
     policy_version: int
+    priority: Lane
+    send_at: dt.datetime | None
     deadline: dt.datetime
     created_at: dt.datetime
     ended_at: dt.datetime | None
@@ -74,16 +83,20 @@ class MessageStatus:
 
 
 _MESSAGE = text("""
-    SELECT m.id, m.sender, m.state, m.success_met, m.deadline, m.created_at, m.ended_at,
-        p.name AS policy, p.version AS policy_version
+    SELECT m.id, m.sender, m.state, m.success_met, m.lane, m.send_at, m.deadline,
+        m.created_at, m.ended_at, p.name AS policy, p.version AS policy_version
     FROM cascade.messages m JOIN cascade.policies p ON p.id = m.policy_id
     WHERE m.id = :id
 """)
 
 _ATTEMPTS = text("""
-    SELECT a.id, a.step, a.channel, a.account, a.state, a.error, a.tries, a.created_at,
-        a.started_at, a.sent_at, a.delivered_at, a.read_at, a.ended_at, c.amount, c.currency
-    FROM cascade.attempts a LEFT JOIN cascade.charges c ON c.attempt_id = a.id
+    SELECT a.id, a.step, a.channel, a.account, a.state, a.ttl, a.error, a.tries, a.created_at,
+        a.expires_at, a.started_at, a.unknown_at, a.sent_at, a.delivered_at, a.read_at, a.ended_at,
+        c.amount, c.currency, c.units, p.steps -> CAST(a.step AS integer) ->> 'success' AS success
+    FROM cascade.attempts a
+    JOIN cascade.messages m ON m.id = a.message_id
+    JOIN cascade.policies p ON p.id = m.policy_id
+    LEFT JOIN cascade.charges c ON c.attempt_id = a.id
     WHERE a.message_id = :id ORDER BY a.step, a.id
 """)
 
@@ -113,6 +126,8 @@ def read_status(connection: Connection, message_id: uuid.UUID) -> MessageStatus 
         channel=_channel(attempts),
         policy=row.policy,
         policy_version=row.policy_version,
+        priority=Lane(row.lane),
+        send_at=row.send_at,
         deadline=row.deadline,
         created_at=row.created_at,
         ended_at=row.ended_at,
@@ -131,16 +146,21 @@ def _attempt(row: Row[Any], receipts: Sequence[ReceiptStatus]) -> AttemptStatus:
         channel=Channel(row.channel),
         account=row.account,
         state=AttemptState(row.state),
+        success=Success(row.success),
+        ttl=row.ttl,
         error=row.error,
         tries=row.tries,
         created_at=row.created_at,
+        expires_at=row.expires_at,
         started_at=row.started_at,
+        unknown_at=row.unknown_at,
         sent_at=row.sent_at,
         delivered_at=row.delivered_at,
         read_at=row.read_at,
         ended_at=row.ended_at,
         cost=row.amount,
         currency=row.currency,
+        units=row.units,
         receipts=tuple(receipts),
     )
 

@@ -134,6 +134,7 @@ messages = Table(
     Column("on_status", JSONB),  # broker, task and queue of the caller; null: nobody is called
     CheckConstraint("(state = 'in_progress') = (ended_at IS NULL)", name="ended"),
     CheckConstraint("NOT success_met OR state = 'delivered'", name="success"),
+    Index("messages_created_idx", "created_at"),  # what was accepted since: metrics, reports
 )
 
 attempts = Table(
@@ -169,6 +170,7 @@ attempts = Table(
     CheckConstraint("(due_at IS NULL) = (ended_at IS NOT NULL)", name="live"),
     # The tick's only way to the rows that need attention.
     Index("attempts_due_idx", "lane", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    Index("attempts_ended_idx", "ended_at", postgresql_where=text("ended_at IS NOT NULL")),
 )
 
 # For receipts that come by the provider's own reference. Ids restart and repeat: not unique.
@@ -206,6 +208,12 @@ receipts = Table(
     Column("applied_at", _TIME),
     Index("receipts_due_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
     Index("receipts_attempt_idx", "attempt_id", postgresql_where=text("attempt_id IS NOT NULL")),
+    # Those that nobody will look at again: a person must.
+    Index(
+        "receipts_set_aside_idx",
+        "id",
+        postgresql_where=text("due_at IS NULL AND applied_at IS NULL"),
+    ),
 )
 
 # Append-only; the rate in force at an attempt's first call counts.
@@ -241,6 +249,7 @@ charges = Table(
     Column("sms_currency", Text),
     CheckConstraint("(rate_id IS NULL) = (amount IS NULL)", name="rated"),
     CheckConstraint("(sms_amount IS NULL) = (sms_currency IS NULL)", name="sms"),
+    Index("charges_booked_idx", "booked_at"),
 )
 
 # What happened to messages after they were accepted, numbered per message. A row is read in the
@@ -265,4 +274,11 @@ events = Table(
     UniqueConstraint("message_id", "sequence"),
     Index("events_transaction_idx", "transaction", "id"),
     Index("events_due_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    Index("events_happened_idx", "happened_at"),  # where a reader begins who names a time
+    # Those whose callers will never be told: a person should know.
+    Index(
+        "events_given_up_idx",
+        "id",
+        postgresql_where=text("due_at IS NULL AND told_at IS NULL AND tries > 0"),
+    ),
 )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import uuid
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from cascade.storage.database import connect
 from cascade.storage.policies import sync
 from demo.__main__ import SCALE
 from demo.stack import Stack
+from tests.acceptance.caller import Caller
 from tests.acceptance.run import Run, demo_run
 from tests.acceptance.service import Service, phone
 
@@ -62,8 +64,16 @@ def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Run, P
 
 
 @pytest.fixture(scope="package")
+def caller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caller]:
+    """An app on a broker of its own, which the stack knows as `caller`."""
+    caller = Caller(tmp_path_factory.mktemp("caller"))
+    yield caller
+    caller.close()
+
+
+@pytest.fixture(scope="package")
 def stack(
-    postgres_url: str, broker_url: str, tmp_path_factory: pytest.TempPathFactory
+    postgres_url: str, broker_url: str, caller: Caller, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
     """Everything there is, as child processes; one for all tests of this folder."""
     stack = Stack(
@@ -72,6 +82,7 @@ def stack(
         scale=SCALE,
         database_url=postgres_url,
         broker_url=broker_url,
+        callback_brokers={"caller": caller.url},
     )
     try:
         stack.start(lambda _: None)
@@ -81,8 +92,15 @@ def stack(
 
 
 @pytest.fixture(scope="package")
-def service(stack: Stack) -> Iterator[Service]:
-    """The stack with a client that was set up from the environment, as an app does it."""
+def service(stack: Stack, broker_files: Path | None) -> Iterator[Service]:
+    """The stack with a client."""
+    with serve(stack, broker_files) as service:
+        yield service
+
+
+@contextmanager
+def serve(stack: Stack, broker_files: Path | None = None) -> Iterator[Service]:
+    """A running stack with a client that was set up from the environment, as an app does it."""
     with pytest.MonkeyPatch.context() as environment:
         for name, value in stack.environ.items():
             environment.setenv(name, value)
@@ -92,7 +110,7 @@ def service(stack: Stack) -> Iterator[Service]:
     with engine.begin() as connection:
         sync(connection, [HASTY])
     ledger = Ledger(engine=engine, keyring=settings.keyring(), publish=lambda _hints: 0)
-    yield Service(stack, engine, cascade, producer, ledger)
+    yield Service(stack, engine, cascade, producer, ledger, broker_files)
     cascade.close()
     engine.dispose()
 

@@ -7,23 +7,13 @@ import binascii
 import json
 import re
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any
-
-import redis
+from collections.abc import Collection, Iterator
 
 from demo.campaign import TEXT
 from tests.acceptance.service import VARIABLES, Service
 
 
 ENCODED = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
-READ: Mapping[object, Callable[[Any, bytes], Iterable[bytes | None]]] = {
-    b"string": lambda client, key: [client.get(key)],
-    b"list": lambda client, key: client.lrange(key, 0, -1),
-    b"hash": lambda client, key: [part for pair in client.hgetall(key).items() for part in pair],
-    b"set": lambda client, key: client.smembers(key),
-    b"zset": lambda client, key: client.zrange(key, 0, -1),
-}
 
 
 def secrets(numbers: Collection[str]) -> set[str]:
@@ -42,17 +32,6 @@ def found(content: str, wanted: Collection[str]) -> list[str]:
     readable = "\n".join([content, *_decoded(content)])
     places = (readable.find(disguise) for disguise in disguises)
     return [readable[max(0, place - 60) : place] for place in places if place >= 0]
-
-
-def broker_contents(client: redis.Redis) -> Iterator[str]:
-    """Every key of the broker with all that it holds."""
-    for key in client.scan_iter():
-        kind = client.type(key)
-        if kind == b"none":  # taken meanwhile
-            continue
-        parts = READ[kind](client, key)
-        yield key.decode()
-        yield from (part.decode("utf-8", "replace") for part in parts if part is not None)
 
 
 def database_contents(service: Service) -> Iterator[str]:

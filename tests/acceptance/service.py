@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import uuid
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import redis
 import requests
 
 from sqlalchemy import Engine, Row, text
 
-from cascade import Cascade, Lane, MessageStatus, Producer
+from cascade import Cascade, Lane, MessageStatus, OnStatus, Producer
 from cascade.services.deployment import Ledger
 from demo.campaign import TEMPLATES, TEXT
 from demo.process import stop
 from demo.stack import Stack
+from tests.acceptance.broker import Broker, broker_at
 from tests.acceptance.waiting import until
 
 
@@ -41,8 +41,16 @@ class Service:
     cascade: Cascade
     producer: Producer
     ledger: Ledger
+    broker_files: Path | None
 
-    def send(self, to: str, *, priority: Lane = Lane.NORMAL, policy: str = "default") -> uuid.UUID:
+    def send(
+        self,
+        to: str,
+        *,
+        priority: Lane = Lane.NORMAL,
+        policy: str = "default",
+        on_status: OnStatus | None = None,
+    ) -> uuid.UUID:
         """One message of the demo's campaign."""
         return self.cascade.send(
             to=to,
@@ -51,6 +59,7 @@ class Service:
             templates=TEMPLATES,
             priority=priority,
             policy=policy,
+            on_status=on_status,
         )
 
     def send_many(
@@ -131,9 +140,9 @@ class Service:
             for name in names:
                 self.stack.restart(name)
 
-    def broker(self) -> redis.Redis:
-        """A client for the broker's contents; names carry the prefix `cascade:`."""
-        return redis.Redis.from_url(self.stack.environ["CASCADE_BROKER_URL"])
+    def broker(self) -> Broker:
+        """A look at the broker's contents."""
+        return broker_at(self.stack.environ["CASCADE_BROKER_URL"], self.broker_files)
 
     def flower(self, path: str, *, password: str | None = None) -> requests.Response:
         """A page of Flower, with its password unless another is given."""
@@ -141,8 +150,3 @@ class Service:
         given = environment.flower_password if password is None else password
         auth = ("cascade", given)
         return requests.get(f"{environment.flower_url}{path}", auth=auth, timeout=10)
-
-
-def bodies(messages: Iterable[bytes]) -> list[bytes]:
-    """What broker messages say, out of their envelopes."""
-    return [base64.b64decode(json.loads(message)["body"]) for message in messages]

@@ -4,8 +4,8 @@ import pytest
 
 from cascade import Channel, Lane, MessageState
 from demo.stack import WORKERS
-from tests.acceptance.secrecy import broker_contents, found, secrets
-from tests.acceptance.service import Service, bodies, phone
+from tests.acceptance.secrecy import found, secrets
+from tests.acceptance.service import Service, phone
 
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
@@ -17,16 +17,16 @@ def test_an_urgent_message_is_served_while_its_channel_is_busy_with_a_backlog(
     service: Service,
 ) -> None:
     bulk = [phone(f"1111{digit}", number) for digit in (1, 2) for number in (8, 9)]
-    with service.without("vk"), service.broker() as broker:
+    with service.without("vk"):
         waiting = service.send_many(bulk, priority=Lane.BULK)
         urgent = service.send(phone("11113", 8), priority=Lane.URGENT)
         service.await_final([urgent])
         assert service.status(urgent).channel is Channel.VK
         assert {(one.state, one.tries) for one in service.attempts(waiting)} == {("queued", 0)}
-        contents = "\n".join(broker_contents(broker))
-        queued = broker.lrange("cascade:vk.bulk", 0, -1)
+        contents = "\n".join(service.broker().contents())
+        queued = service.broker().bodies("vk.bulk")
     assert queued
-    assert b"".join(bodies(queued)).count(b"[[") == len(queued)
+    assert "".join(queued).count("[[") == len(queued)
     assert found(contents, secrets(bulk)) == []
     service.await_final(waiting)
 

@@ -8,16 +8,14 @@ import pytest
 from cascade import MessageState, UnknownMessageError
 from cascade.dispatch import ENQUEUE, Dispatcher, producer_app
 from cascade.services.request import seal_request
-from cascade.services.submit import Submission
+from cascade.services.submission import Submission
 from demo.campaign import TEMPLATES, TEXT
 from tests.acceptance.secrecy import found, secrets
-from tests.acceptance.service import VARIABLES, Service, bodies, phone
+from tests.acceptance.service import VARIABLES, Service, phone
 from tests.acceptance.waiting import until
 
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
-
-QUEUE = f"cascade:{ENQUEUE}"  # as it is named in the broker
 
 
 def enqueue(service: Service, to: str, message_id: uuid.UUID | None = None) -> uuid.UUID:
@@ -30,14 +28,14 @@ def test_a_message_that_the_broker_delivers_twice_is_accepted_once_and_was_seale
     service: Service,
 ) -> None:
     to = phone("11111", 5)
-    with service.without("collector"), service.broker() as broker:
+    with service.without("collector"):
         message_id = enqueue(service, to)
         assert enqueue(service, to, message_id) == message_id
-        queued = broker.lrange(QUEUE, 0, -1)
+        queued = service.broker().bodies(ENQUEUE)
         assert len(queued) == 2
-        for said in bodies(queued):
-            assert str(message_id) in said.decode()
-            assert found(said.decode(), secrets([to])) == []
+        for said in queued:
+            assert str(message_id) in said
+            assert found(said, secrets([to])) == []
         assert service.rows("SELECT FROM cascade.messages WHERE id = :id", id=message_id) == []
     until(lambda: accepted(service, message_id) == 2, seconds=30, what="answer to both")
     service.await_final([message_id])

@@ -3,21 +3,28 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 
+from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from cascade.channels.base import Accepted, Unavailable
+from cascade.domain.message import Content
 from cascade.domain.money import PriceUnit, Rate
+from cascade.domain.policy import Step
 from cascade.domain.state import Channel
 from cascade.services.charge import charge
+from cascade.services.sealed import seal_content
 from cascade.storage.charges import sync_rates
 from cascade.storage.database import transaction
 from tests.services.journey import Journey, a_step
 
 
 pytestmark = pytest.mark.integration
+
+LONG_AGO = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
 
 
 def a_rate(price: str, *, valid_from: dt.datetime, prefix: str = "+7", **more: object) -> Rate:
@@ -181,3 +188,102 @@ def test_a_price_that_nobody_can_find_out_holds_up_no_delivery(
 
     assert delivered_cost(journey, message_id) == (None, 1)
     assert "unrated" in caplog.text
+
+
+def test_units_are_those_of_the_words_that_the_channel_was_given(journey: Journey):
+    message_id = by_sms(journey, text="я" * 300, texts={"sms": "я" * 71})
+
+    assert delivered_cost(journey, message_id) == (Decimal(4), 2)
+
+
+def instead(journey: Journey, message_id: uuid.UUID) -> tuple[Decimal | None, str | None]:
+    journey.deliver(message_id)
+    [one] = journey.charges()
+    return one.sms_amount, one.sms_currency
+
+
+def by_viber(journey: Journey, *more: Step, **content: Any) -> uuid.UUID:
+    journey.policy(a_step(Channel.VIBER), *more)
+    message_id = journey.send(**content)
+    journey.call(message_id, Accepted())
+    return message_id
+
+
+def test_a_delivery_books_what_an_sms_of_the_words_for_sms_would_have_cost(journey: Journey):
+    message_id = by_viber(journey, a_step(Channel.SMS), text="x", texts={"sms": "я" * 71})
+
+    assert instead(journey, message_id) == (Decimal("4.00"), "RUB")
+
+
+def test_an_sms_costs_itself_instead_whichever_account_sent_it(journey: Journey):
+    message_id = by_sms(journey)
+    rate = a_rate("0.05", valid_from=LONG_AGO, account="other-sms", currency="EUR")
+    transaction(journey.engine, lambda c: sync_rates(c, [rate]))
+    journey.change("UPDATE cascade.attempts SET account = 'other-sms'")
+
+    assert instead(journey, message_id) == (Decimal("0.05"), "EUR")
+
+
+def test_the_sms_is_priced_by_the_account_of_the_policys_own_step(journey: Journey):
+    other = replace(a_step(Channel.SMS), account="other-sms")
+    message_id = by_viber(journey, other)
+    rate = a_rate("0.05", valid_from=LONG_AGO, account="other-sms", currency="EUR")
+    transaction(journey.engine, lambda c: sync_rates(c, [rate]))
+
+    assert instead(journey, message_id) == (Decimal("0.05"), "EUR")
+
+
+def test_without_an_sms_step_the_account_is_that_of_the_channel(journey: Journey):
+    assert instead(journey, by_viber(journey)) == (Decimal("2.00"), "RUB")
+
+
+def test_without_an_sms_account_there_is_nothing_to_compare_with(journey: Journey):
+    message_id = by_viber(journey)
+    journey.change("DELETE FROM cascade.channels")
+
+    assert instead(journey, message_id) == (None, None)
+
+
+def test_without_a_rate_for_sms_the_delivery_is_charged_and_not_compared(
+    journey: Journey, caplog: pytest.LogCaptureFixture
+):
+    rate = a_rate("1", prefix="+49", valid_from=LONG_AGO, channel=Channel.VIBER)
+    rate = replace(rate, account="devino-viber", unit=PriceUnit.MESSAGE)
+    transaction(journey.engine, lambda c: sync_rates(c, [rate]))
+    message_id = by_viber(journey, to="+4915112345678")
+
+    assert instead(journey, message_id) == (None, None)
+    assert [one.amount for one in journey.charges()] == [Decimal(1)]
+    assert "unrated" not in caplog.text
+
+
+def test_the_sms_has_the_price_of_the_moment_of_the_first_call(journey: Journey):
+    message_id = by_viber(journey)
+    journey.advance(1)
+    transaction(journey.engine, lambda c: sync_rates(c, [a_rate("9", valid_from=now(journey))]))
+
+    assert instead(journey, message_id) == (Decimal("2.00"), "RUB")
+
+
+def garbled(journey: Journey, message_id: uuid.UUID) -> bytes:
+    return b"\x00"
+
+
+def without_a_value(journey: Journey, message_id: uuid.UUID) -> bytes:
+    return seal_content(journey.ledger.keyring, message_id, Content(text="#name#"))
+
+
+@pytest.mark.parametrize("content", [garbled, without_a_value])
+def test_words_that_cannot_be_read_hold_up_neither_delivery_nor_charge(
+    journey: Journey, content: Callable[[Journey, uuid.UUID], bytes]
+):
+    message_id = by_viber(journey)
+    journey.change(
+        "UPDATE cascade.messages SET content = :content WHERE id = :id",
+        id=message_id,
+        content=content(journey, message_id),
+    )
+
+    assert instead(journey, message_id) == (None, None)
+    assert [one.amount for one in journey.charges()] == [Decimal("1.20")]
+    assert journey.message(message_id).state == "delivered"

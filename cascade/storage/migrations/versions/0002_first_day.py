@@ -29,7 +29,7 @@ BUSY = """
         autovacuum_analyze_scale_factor = 0.05)
 """
 
-ADDED = {
+ADDED: dict[str, list[sa.Column[object]]] = {
     "policies": [
         sa.Column("deadline", sa.Integer(), server_default=sa.text("259200"), nullable=False)
     ],
