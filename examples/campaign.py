@@ -119,7 +119,7 @@ def main() -> None:
         text=TEXT,
         texts={"sms": SMS},
         policy=UNTIL_IT_IS_READ,
-        sender="shop",
+        sender="campaign",
         priority="bulk",
         progress=show_progress,
     )

@@ -24,7 +24,7 @@ class Bar:
         """For a person: the count, and the percentage with its base."""
         if self.share is None or self.share.ratio is None:
             return grouped(self.count)
-        return f"{grouped(self.count)}  {percent(self.share)} of {self.of}"
+        return f"{grouped(self.count)} ({percent(self.share)} of {self.of})"
 
 
 @dataclass(frozen=True, slots=True)

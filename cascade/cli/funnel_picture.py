@@ -70,7 +70,7 @@ def _name(axes: Axes, band: Band, place: float, longest: int) -> None:
 def _draw_bar(axes: Axes, bar: Bar, place: float, longest: int) -> None:
     axes.barh(place, bar.count, height=0.86, color=_COLOURS[bar.stage])
     axes.text(
-        bar.count + 0.012 * longest, place, f"{bar.stage}  {bar.label}", va="center", fontsize=9
+        bar.count + 0.012 * longest, place, f"{bar.stage} {bar.label}", va="center", fontsize=9
     )
 
 

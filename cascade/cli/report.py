@@ -84,8 +84,8 @@ def report(  # noqa: PLR0913  # one for each option
     whenever their messages were accepted: the money of a month that is over does not change.
 
     Reached is a message with a delivery on any channel. Saved is what an SMS of the same words
-    would have cost when it was first delivered, less all that was charged for it. Currencies are
-    never added to each other.
+    would have cost in place of its first delivery, less all that was charged for it. Currencies
+    are never added to each other.
 
     7d is today and the six days before, 12h the last twelve hours; without --since and --until,
     it is 7d.

@@ -35,6 +35,7 @@ shop.conf.update(
     task_acks_late=True,  # a killed worker's task comes again, which the keys make harmless
 )
 
+US = "celery-shop"  # keys, limits and reports are per sender
 TELL_US = OnStatus(task="shop.on_status", queue="shop", broker="shop")
 OUR_IDS = uuid.UUID("5b4a9e4e-5b0c-4bb2-8b0e-0c7f5d0f6a11")
 
@@ -68,6 +69,7 @@ def order_placed(order_id: int) -> None:
             text="Заказ №#order# принят.",
             variables={"order": str(order_id)},
             key=f"order-{order_id}-placed",
+            sender=US,
             on_status=TELL_US,
         )
 
@@ -85,6 +87,7 @@ def order_paid(order_id: int) -> None:
             to=order.phone,
             text="Заказ №#order# оплачен.",
             variables={"order": str(order_id)},
+            sender=US,
             on_status=TELL_US,
         )
 
@@ -100,6 +103,7 @@ def order_ready(order_id: int, shelf: str) -> None:
             text="Заказ №#order# собран и ждёт вас.",
             variables={"order": str(order_id)},
             key=f"order-{order_id}-ready",
+            sender=US,
             on_status=TELL_US,
             session=session,
         )

@@ -30,6 +30,7 @@ class Order(models.Model):
             to=self.phone,
             text="Заказ №#order# собран и ждёт вас.",
             variables={"order": str(self.pk)},
+            sender="django-shop",  # whose keys these are
             key=f"order-{self.pk}-ready",
             session=atomic_session(),
         )

@@ -91,6 +91,7 @@ def ready(order_id: int, customer: Customer, cascade: Client, session: Transacti
             to=customer.phone,
             text="Заказ №#order# собран и ждёт вас.",
             variables={"order": str(order_id)},
+            sender="fastapi-shop",  # whose keys these are
             key=f"order-{order_id}-ready",
             session=session,
         )

@@ -9,6 +9,7 @@ import sys
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,9 @@ class Caller:
             yield
         finally:
             command = self._server.process.args
-            self._server.process = subprocess.Popen(command)  # as it was started
+            with (self._directory / "broker.log").open("ab") as log:
+                again = subprocess.Popen(command, stdout=log, stderr=log)  # as it was started
+            self._server = replace(self._server, process=again)
 
     @contextmanager
     def working(self) -> Iterator[None]:

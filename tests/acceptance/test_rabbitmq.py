@@ -71,6 +71,6 @@ def test_its_queues_are_quorum_queues_and_there_are_none_for_timers(
         channel: Any = connection.channel()
         for name in queue_names():
             with pytest.raises(PreconditionFailed, match="inequivalent arg 'x-queue-type'"):
-                channel.queue_declare(name, durable=True, arguments=classic)
+                channel.queue_declare(name, durable=True, auto_delete=False, arguments=classic)
         with pytest.raises(NotFound):
             channel.queue_declare("celery_delayed_0", passive=True)

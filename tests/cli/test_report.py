@@ -124,7 +124,7 @@ def test_a_person_reads_sentences_bars_and_numbers_with_their_base(campaign: Jou
     assert "4 accepted: 3 delivered, 1 undelivered" in said
     assert "3, 75.0 % of accepted" in said
     assert "1.60 RUB, 26.7 % of the 6.00 RUB for SMS alone" in said
-    [bar] = [line for line in said.splitlines() if "2  50.0 % of called" in line]
+    [bar] = [line for line in said.splitlines() if "2 (50.0 % of called)" in line]
     assert bar.count("█") == 15
     assert "bank" in said
     assert "nothing unusual" in said
@@ -174,8 +174,8 @@ def test_the_funnel_is_drawn_with_its_numbers(
     assert drawn.startswith(begins)
     if name.endswith("svg"):
         words = drawn.decode().replace("\N{NO-BREAK SPACE}", " ")
-        assert "delivered  2  50.0 % of called" in words
-        assert "read  1  50.0 % of delivered" in words
+        assert "delivered 2 (50.0 % of called)" in words
+        assert "read 1 (50.0 % of delivered)" in words
 
 
 def test_a_picture_of_nothing_can_be_drawn(journey: Journey, run: Run, tmp_path: Path):

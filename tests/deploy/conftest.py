@@ -77,7 +77,9 @@ def machine(
 def _await_all(machine: Machine) -> None:
     # Workers say it in their logs, which costs nothing; beat is well once the others do what it says.
     for running in sorted(machine.started.values(), key=_eagerness):
-        until(lambda: _is_ready(machine, running), seconds=READY_SECONDS, what=running.service.name)
+        until(
+            lambda: _is_ready(machine, running), seconds=READY_SECONDS, what=running.service.name
+        )
 
 
 def _eagerness(running: Running) -> int:

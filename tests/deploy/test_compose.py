@@ -43,7 +43,9 @@ def test_a_setting_without_which_nothing_runs_is_asked_for_by_name(name: str) ->
 
 def test_every_queue_has_a_worker_and_each_worker_the_order_of_the_demo() -> None:
     served = {name: one.queues for name, one in services(sample()).items() if one.queues}
-    assert {queue.name for queue in QUEUES} == {name for names in served.values() for name in names}
+    assert {queue.name for queue in QUEUES} == {
+        name for names in served.values() for name in names
+    }
     for name in ("vk", "ok", "viber", "whatsapp", "sms", "urgent", "tick"):
         assert served[name] == WORKERS[name][0]
     assert served["collector"] + served["callbacks"] == WORKERS["collector"][0]

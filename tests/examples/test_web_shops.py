@@ -69,8 +69,8 @@ def ready(shop: str, order: int, *, shelf: str) -> requests.Response:
 def await_end(page: str) -> dict[str, object]:
     """What the page says once it is no longer in progress."""
 
-    def ended() -> dict[str, object] | None:
+    def ended() -> dict[str, object]:
         found: dict[str, object] = requests.get(page, timeout=10).json()
-        return None if found["state"] == "in_progress" else found
+        return {} if found["state"] == "in_progress" else found
 
     return until(ended, seconds=20, what="end of the message")

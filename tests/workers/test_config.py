@@ -144,6 +144,6 @@ def test_on_rabbitmq_no_worker_is_locked_out_by_the_queue_of_its_predecessor() -
 
 
 def test_workers_leave_out_the_step_that_declares_timers_in_the_broker() -> None:
-    assert symbol_by_name(SETTINGS["worker_consumer"]) is TimerlessConsumer
+    assert symbol_by_name(str(SETTINGS["worker_consumer"])) is TimerlessConsumer
     steps = set(Consumer.Blueprint.default_steps)
     assert steps - set(TimerlessConsumer.Blueprint.default_steps) == {DELAYED_DELIVERY}
