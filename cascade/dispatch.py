@@ -56,8 +56,8 @@ REDIS_TRANSPORT: dict[str, object] = {
 # RabbitMQ's: py-amqp's own words. Without confirms a publisher does not hear of a refusal.
 AMQP_TRANSPORT: dict[str, object] = {
     "confirm_publish": True,
-    "read_timeout": 5,  # also bounds the wait for a confirm, which a blocked broker holds back
-    "write_timeout": 5,
+    "read_timeout": 3,  # bounds each answer; a broker short of memory or disk gives no confirms
+    "write_timeout": 3,
     "client_properties": {"connection_name": "cascade"},
 }
 # The same on every release: RabbitMQ 4 would drop what came back 20 times, 3 knows no "unlimited".

@@ -46,7 +46,6 @@ def _engine(using: str) -> Engine:
         f"postgresql+cascade_django_{'psycopg' if is_psycopg3 else 'psycopg2'}://",
         creator=lambda: connections[using].connection,  # of this thread
         poolclass=NullPool,  # nothing is kept: Django may close it at any time
-        pool_reset_on_return=None,
         use_native_hstore=False,  # it would be registered on the connection
         hide_parameters=True,  # exception texts must not carry recipients or texts
     )
@@ -65,9 +64,6 @@ class _Guest:
         pass
 
     def do_close(self, dbapi_connection: object) -> None:
-        pass
-
-    def do_terminate(self, dbapi_connection: object) -> None:
         pass
 
 

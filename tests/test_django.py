@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import uuid
 
 from collections.abc import Iterator
@@ -13,8 +16,10 @@ import pytest
 
 from django.conf import settings
 from django.db import connection, models, transaction
+from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from django.test.utils import override_settings
 from sqlalchemy import make_url
+from sqlalchemy.orm import Session
 
 from cascade import ConfigurationError, InvalidInputError
 from cascade.django import atomic_session
@@ -139,6 +144,23 @@ def test_what_is_refused_leaves_djangos_transaction_usable(
     assert len(hints) == 2
 
 
+def test_a_session_that_is_ended_by_hand_does_not_end_djangos_transaction(shop: Shop):
+    with pytest.raises(LookupError):
+        sell_with_sessions_that_end(shop)
+    assert shop.seen() == (0, 0)
+
+
+@transaction.atomic
+def sell_with_sessions_that_end(shop: Shop) -> None:
+    for end in (Session.commit, Session.rollback, Session.close):
+        session = atomic_session()
+        shop.orders.objects.create(facts=FACTS)
+        shop.journey.send(session=session)
+        end(session)
+    assert shop.orders.objects.count() == 3
+    raise LookupError
+
+
 def test_djangos_connection_is_left_as_django_set_it_up(shop: Shop):
     with transaction.atomic():
         shop.sell()
@@ -167,3 +189,17 @@ def test_an_app_without_time_zones_may_send_as_well(shop: Shop):
             shop.sell()
     connection.close()
     assert shop.seen() == (1, 1)
+
+
+@pytest.mark.skipif(not is_psycopg3, reason="psycopg 3 is missing: all this ran on psycopg2")
+def test_all_of_this_holds_on_psycopg2_as_well(postgres_url: str):
+    """Django takes psycopg 3 wherever it is installed, once for each process."""
+    without_it = "import sys; sys.modules['psycopg'] = None; import pytest; "
+    done = subprocess.run(
+        [sys.executable, "-c", f"{without_it} sys.exit(pytest.main(['-n0', {__file__!r}]))"],
+        env=os.environ | {"CASCADE_DATABASE_URL": postgres_url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
+import functools
 import shutil
 import socket
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
@@ -77,9 +77,8 @@ def machine(
 def _await_all(machine: Machine) -> None:
     # Workers say it in their logs, which costs nothing; beat is well once the others do what it says.
     for running in sorted(machine.started.values(), key=_eagerness):
-        until(
-            lambda: _is_ready(machine, running), seconds=READY_SECONDS, what=running.service.name
-        )
+        ready = functools.partial(_is_ready, machine, running)
+        until(ready, seconds=READY_SECONDS, what=running.service.name)
 
 
 def _eagerness(running: Running) -> int:

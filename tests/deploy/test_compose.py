@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from check_jsonschema import main as check_jsonschema
+from check_jsonschema import main as check_jsonschema  # type: ignore[import-untyped]  # no types
 from click.testing import CliRunner
 
 from config.celery import SETTINGS
@@ -84,7 +84,9 @@ def test_what_a_worker_has_begun_may_end() -> None:
 
 
 def test_urgent_messages_and_receipts_come_before_new_calls() -> None:
-    shares = {name: one.settings.get("cpu_shares") for name, one in services(sample()).items()}
+    shares = {
+        name: one.settings.get("cpu_shares", 1024) for name, one in services(sample()).items()
+    }
     for name in ("urgent", "collector", "tick", "gateway", "beat"):
         assert shares[name] > shares["vk"]
 

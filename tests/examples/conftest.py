@@ -3,6 +3,8 @@ from __future__ import annotations
 import re
 
 from collections.abc import Iterator
+from pathlib import Path
+from subprocess import Popen
 
 import pytest
 
@@ -32,3 +34,18 @@ def examples(
             yield running
     finally:
         stack.stop()
+
+
+@pytest.fixture(scope="package")
+def refused(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the campaign writes the rows that it could not send."""
+    return tmp_path_factory.mktemp("campaign") / "refused.csv"
+
+
+@pytest.fixture(scope="package")
+def campaign(examples: Examples, refused: Path) -> Iterator[Popen[str]]:
+    """Most of its time it waits for a reader; the tests of other examples run meanwhile."""
+    script = examples.begin(f"examples/campaign.py examples/campaign.csv --errors {refused}")
+    yield script
+    script.kill()
+    script.communicate()

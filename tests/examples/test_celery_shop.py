@@ -17,7 +17,11 @@ from examples.celery_shop.orders import Notification
 from tests.examples.running import Examples
 
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
+pytestmark = [
+    pytest.mark.acceptance,
+    pytest.mark.timeout(120),
+    pytest.mark.usefixtures("campaign"),  # which waits meanwhile
+]
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import re
 
-from collections.abc import Iterator
 from pathlib import Path
 from subprocess import Popen
 
@@ -16,20 +15,6 @@ from tests.examples.running import Examples
 
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
-
-
-@pytest.fixture(scope="module")
-def refused(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("campaign") / "refused.csv"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def campaign(examples: Examples, refused: Path) -> Iterator[Popen[str]]:
-    """Most of its time is waiting for a reader, in which the other scripts run."""
-    script = examples.begin(f"examples/campaign.py examples/campaign.csv --errors {refused}")
-    yield script
-    script.kill()
-    script.wait()
 
 
 def test_one_message_passes_four_channels_and_its_script_says_what_each_said(

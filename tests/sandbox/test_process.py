@@ -75,3 +75,12 @@ def test_the_config_of_the_page_is_read(tmp_path):
     assert example
     config.write_text(example[1], "utf-8")
     Sandbox(read_config(config), ledger=tmp_path / "ledger.jsonl", seed=1, tempo=Tempo())
+
+
+def test_a_name_in_the_config_is_the_environments(tmp_path, monkeypatch):
+    config = tmp_path / "sandbox.toml"
+    config.write_text('[smsc]\npassword = "${SANDBOX_TEST_PASSWORD}"\n', "utf-8")
+    with pytest.raises(ValueError, match="SANDBOX_TEST_PASSWORD is not set"):
+        read_config(config)
+    monkeypatch.setenv("SANDBOX_TEST_PASSWORD", "given")
+    assert read_config(config) == {"smsc": {"password": "given"}}

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import base64
+
+from collections.abc import Callable
+
+import pytest
+
+from cascade.domain.errors import ConfigurationError
+from cascade.settings import ServiceSettings, load
+
+
+Settings = Callable[..., ServiceSettings]
+
+KEY = base64.b64encode(b"k" * 32).decode()
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """What the service reads from an environment that is complete, with what a test adds."""
+    complete = {
+        "database_url": "postgresql://u:p@h/d",
+        "broker_url": "redis://h/0",
+        "seal_keys": f"a:{KEY}",
+        "hash_key": KEY,
+    }
+
+    def read(**more: str) -> ServiceSettings:
+        for name, value in (complete | more).items():
+            monkeypatch.setenv(f"CASCADE_{name.upper()}", value)
+        return load(ServiceSettings)
+
+    return read
+
+
+def test_nobody_is_called_back_unless_brokers_are_named(settings: Settings) -> None:
+    assert settings().callback_brokers == {}
+    assert settings(callback_brokers=" ").callback_brokers == {}
+
+
+def test_callback_brokers_are_names_with_addresses_which_stay_secret(settings: Settings) -> None:
+    given = settings(
+        callback_brokers="default=redis://:secret@h/1?a=b\n  shop=amqp://u:secret@h//"
+    )
+
+    addresses = {name: url.get_secret_value() for name, url in given.callback_brokers.items()}
+
+    assert addresses == {"default": "redis://:secret@h/1?a=b", "shop": "amqp://u:secret@h//"}
+    assert "secret" not in repr(given)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("a=redis://h/1 redis://u:secret@h/2", "entry 2 is not name=address"),
+        ("=redis://u:secret@h/1", "entry 1 is not name=address"),
+        ("shop=secret", "entry 1 is not name=address"),
+        ("redis://u:secret@h/1?x=redis://h", "entry 1 is not name=address"),
+        ("a=redis://h/1 a=redis://u:secret@h/2", "entry 2 has the name of an earlier one"),
+    ],
+)
+def test_a_list_of_brokers_that_cannot_be_read_is_refused_without_being_shown(
+    settings: Settings, value: str, problem: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=problem) as caught:
+        settings(callback_brokers=value)
+
+    assert "CASCADE_CALLBACK_BROKERS" in str(caught.value)
+    assert "secret" not in str(caught.value)
