@@ -24,7 +24,7 @@ from tests.acceptance.waiting import until
 
 PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # of Debian's and Red Hat's packages
 START_SECONDS = 60
-VHOSTS = ("tests", "campaign")  # each is a broker of its own
+VHOSTS = ("tests", "campaign", "queues")  # each is a broker of its own
 
 
 @dataclass(frozen=True, slots=True)

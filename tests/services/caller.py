@@ -26,7 +26,7 @@ def say(line: str) -> None:
 
 def main() -> None:
     if "--die" in sys.argv:
-        Dispatcher.publish = lambda *_: os._exit(DIED)  # type: ignore[assignment,return-value,method-assign]
+        Dispatcher.publish = lambda *_: os._exit(DIED)  # type: ignore[method-assign]
     cascade = Cascade.from_env()
     gate = threading.Barrier(THREADS)
 

@@ -46,10 +46,8 @@ def order(session: Session, number: int) -> None:
 
 def counts(journey: Journey) -> tuple[int, int]:
     """Orders and messages that others can see."""
-    found = journey.row(
-        "SELECT (SELECT count(*) FROM public.orders), (SELECT count(*) FROM cascade.messages)"
-    )
-    orders, messages = found
+    [orders] = journey.row("SELECT count(*) FROM public.orders")
+    [messages] = journey.row("SELECT count(*) FROM cascade.messages")
     return orders, messages
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from kombu.exceptions import OperationalError
 
+from cascade import embedded
 from cascade.dispatch import Dispatcher, deliver_task, producer_app, queue_lengths, queue_names
 from cascade.domain.hint import Hint
 from cascade.domain.state import Channel, Lane
@@ -20,12 +23,14 @@ NOWHERE = ["redis://127.0.0.1:1", "amqp://127.0.0.1:1"]
 HINT = Hint(channel=Channel.SMS, lane=Lane.BULK, attempt_id=1)
 
 
-@pytest.fixture(params=["the usual", "rabbitmq"])
-def url(request: pytest.FixtureRequest) -> str:
-    """The broker of this run, and a RabbitMQ where one can be started."""
+@pytest.fixture(params=["valkey", "rabbitmq"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A broker on which no worker of another test takes anything."""
     if request.param == "rabbitmq":
-        return str(request.getfixturevalue("rabbit").url("tests"))
-    return str(request.getfixturevalue("broker_url"))
+        yield request.getfixturevalue("rabbit").url("queues")
+        return
+    with embedded.valkey(tmp_path, durable=False) as url:
+        yield url
 
 
 def test_a_queue_is_as_long_as_messages_wait_in_it_and_one_that_nobody_used_is_empty(
@@ -55,7 +60,7 @@ def test_a_broker_that_is_not_there_is_an_error_for_who_asks_and_none_for_who_hi
 
 
 def test_a_rabbitmq_that_refuses_the_login_is_one_that_is_not_there(rabbit: RabbitMQ) -> None:
-    refused = replace(rabbit, password="a guess").url("tests")
+    refused = replace(rabbit, password="a guess").url("queues")
     with pytest.raises(OperationalError):
         queue_lengths(refused)
     assert Dispatcher(producer_app(refused)).publish([HINT]) == 0
