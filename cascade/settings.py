@@ -8,6 +8,7 @@ import binascii
 from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -24,6 +25,15 @@ from cascade.storage.sealing import Keyring
 
 
 KEY_BYTES = 32
+BROKERS = (
+    "redis",
+    "rediss",
+    "sentinel",
+    "amqp",
+    "amqps",
+    "pyamqp",
+    "memory",
+)  # as kombu names them
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -65,6 +75,26 @@ def _addresses(value: object) -> object:
     return found
 
 
+def _broker_url(url: SecretStr) -> SecretStr:
+    """What kombu can read: it would tell parts of a password where it cannot."""
+    for one in url.get_secret_value().split(";"):  # several are Sentinel's, or RabbitMQ's nodes
+        if urlsplit(one).scheme not in BROKERS:
+            raise ValueError(f"not an address of {', '.join(BROKERS)}")
+        if not _is_readable(one):
+            raise ValueError(
+                "no address: write /, @, : and # of its password as %2F, %40, %3A, %23"
+            )
+    return url
+
+
+def _is_readable(url: str) -> bool:
+    try:
+        urlsplit(url).port  # noqa: B018  # reading it checks it
+    except ValueError:
+        return False
+    return "@" not in urlsplit(url).path  # else the password was cut at its slash
+
+
 def _database_url(url: SecretStr) -> SecretStr:
     """Names psycopg2, since SQLAlchemy 2.1 would take another driver for `postgresql://`."""
     scheme, separator, rest = url.get_secret_value().partition("://")
@@ -76,6 +106,7 @@ def _database_url(url: SecretStr) -> SecretStr:
 SealKeys = Annotated[dict[str, SecretBytes], NoDecode, BeforeValidator(_keys), Field(min_length=1)]
 HashKey = Annotated[SecretBytes, BeforeValidator(_hash_key)]
 Addresses = Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_addresses)]
+BrokerUrl = Annotated[SecretStr, AfterValidator(_broker_url)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 
 
@@ -89,7 +120,7 @@ class BrokerSettings(BaseSettings):
 
     model_config = _FROM_ENVIRONMENT
 
-    broker_url: SecretStr
+    broker_url: BrokerUrl
 
 
 class ProducerSettings(BrokerSettings):

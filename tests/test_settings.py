@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from cascade.domain.errors import ConfigurationError
-from cascade.settings import ServiceSettings, load
+from cascade.settings import BrokerSettings, ServiceSettings, load
 
 
 Settings = Callable[..., ServiceSettings]
@@ -67,3 +67,42 @@ def test_a_list_of_brokers_that_cannot_be_read_is_refused_without_being_shown(
 
     assert "CASCADE_CALLBACK_BROKERS" in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:p4ss/w0rd@127.0.0.1:6379/0",
+        "redis://:p@ss/word@127.0.0.1:6379/0",
+        "amqp://guest:pa/ss@127.0.0.1:5672//",
+        "valkey://127.0.0.1:6379/0",
+        "127.0.0.1:6379",
+        "sentinel://one:26379;sentinel://two:many",
+    ],
+)
+def test_a_broker_that_cannot_be_addressed_is_told_at_once_and_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("CASCADE_BROKER_URL", url)
+
+    with pytest.raises(ConfigurationError, match="CASCADE_BROKER_URL") as error:
+        load(BrokerSettings)
+
+    for part in ("p4ss", "w0rd", "p@ss", "pa/ss"):
+        assert part not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:p%2Fw@127.0.0.1:6379/0",
+        "rediss://cache:6379",
+        "sentinel://one:26379;sentinel://two:26379",
+        "amqps://guest:guest@queue/shop",
+    ],
+)
+def test_a_broker_that_can_be_addressed_is_taken(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("CASCADE_BROKER_URL", url)
+    assert load(BrokerSettings).broker_url.get_secret_value() == url

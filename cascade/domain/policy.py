@@ -15,9 +15,10 @@ from cascade.domain.state import Channel, Success
 
 
 DEADLINE = 72 * 3600  # seconds, of messages whose policy and caller name none
+LONGEST = 30 * 86_400  # seconds, of any duration
 INLINE = "inline-"  # begins the names of policies that were written in Python
 
-_DURATION = re.compile(r"(\d+)([smhd])")
+_DURATION = re.compile(r"(\d{1,9})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _STEP_FIELDS = frozenset({"channel", "ttl", "success", "max_wait"})
 _POLICY_FIELDS = frozenset({"steps", "deadline"})
@@ -70,12 +71,18 @@ class Policy:
 
 
 def seconds(duration: object) -> int:
-    """`15s`, `10m`, `1h`, `7d` in seconds; raises ValueError for anything else or for zero."""
+    """`15s`, `10m`, `1h`, `7d` in seconds; raises ValueError for anything else, for zero, and for
+    more than 30 days.
+    """
     match = _DURATION.fullmatch(duration) if isinstance(duration, str) else None
     if match is None or int(match[1]) == 0:
         msg = "not a duration such as 15s, 10m, 1h or 1d"
         raise ValueError(msg)
-    return int(match[1]) * _SECONDS[match[2]]
+    found = int(match[1]) * _SECONDS[match[2]]
+    if found > LONGEST:
+        msg = "longer than 30d"
+        raise ValueError(msg)
+    return found
 
 
 def read_policies(
@@ -219,7 +226,7 @@ def _seconds(where: str, duration: object) -> int:
     try:
         return seconds(duration)
     except ValueError as error:
-        raise ConfigurationError(where, str(error), "write for example 15s or 1h") from None
+        raise ConfigurationError(where, str(error), "write for example 15s, 1h or 7d") from None
 
 
 def _channel(

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import uuid
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
-from sqlalchemy import event
-from sqlalchemy.orm import Session, scoped_session
+from sqlalchemy import Connection, event
+from sqlalchemy.exc import UnboundExecutionError
+from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 
 from cascade.domain.errors import CascadeError, ConfigurationError
 from cascade.domain.hint import Hint
 from cascade.services.deployment import Ledger
 from cascade.services.submission import Checked
-from cascade.services.submit import accept, keys_are_waited_for
-from cascade.storage.joining import is_ours, is_read_committed, waiting_for_locks
+from cascade.services.submit import accept, keep_inline, keys_are_waited_for
+from cascade.storage.joining import problem_of, waiting_for_locks
 
 
 _HINTS = "cascade.hints"  # in the session's `info`: what to publish after its commit
@@ -26,46 +27,51 @@ def join(
     """What `submit` does for one message, as a part of the session's transaction.
 
     Its hint goes out after the commit. Whatever fails leaves the transaction as it was: the work
-    is done under a savepoint. Raises ConfigurationError if the session is on another database or
-    not READ COMMITTED, and what `submit` raises.
+    is done under a savepoint. Raises ConfigurationError for a session that cannot be joined, and
+    what `submit` raises.
     """
     inner = session() if isinstance(session, scoped_session) else session
-    connection = inner.connection()
-    if not is_ours(connection):
-        raise ConfigurationError(
-            "session", "its database has no schema cascade", "give one on CASCADE_DATABASE_URL"
-        )
-    if not is_read_committed(connection):
-        raise ConfigurationError(
-            "session",
-            "its transaction is not READ COMMITTED, so it may not see who holds a key",
-            "use that isolation level",
-        )
+    connection = _connection(inner)
+    inline = keep_inline(ledger, [submission.asked])
     with keys_are_waited_for(), connection.begin_nested(), waiting_for_locks(connection):
-        [result], hints = accept(connection, ledger, [submission])
+        [result], hints = accept(connection, ledger, [submission], inline)
     _publish_after_commit(inner, hints, ledger.publish)
     return result
 
 
+def _connection(session: Session) -> Connection:
+    """The session's, if a message can be part of its transaction; raises ConfigurationError."""
+    try:
+        connection = session.connection()
+    except UnboundExecutionError:
+        raise ConfigurationError(
+            "session", "it is bound to no database by itself", "bind it to one engine"
+        ) from None
+    problem = problem_of(connection)
+    if problem is not None:
+        raise ConfigurationError("session", *problem)
+    return connection
+
+
 def _publish_after_commit(
-    session: Session, hints: Iterable[Hint], publish: Callable[[Iterable[Hint]], int]
+    session: Session, hints: Sequence[Hint], publish: Callable[[Iterable[Hint]], int]
 ) -> None:
     if _HINTS not in session.info:
         session.info[_HINTS] = []
-        event.listen(session, "after_commit", lambda ended: _committed(ended, publish))
-        event.listen(session, "after_rollback", _rolled_back)
-    session.info[_HINTS] += hints
+        event.listen(session, "after_commit", _committed)
+        event.listen(session, "after_transaction_end", _ended)
+    session.info[_HINTS].append((publish, hints))
 
 
-def _committed(session: Session, publish: Callable[[Iterable[Hint]], int]) -> None:
+def _committed(session: Session) -> None:
     if session.in_nested_transaction():  # only a savepoint is released
         return
-    hints, session.info[_HINTS] = session.info[_HINTS], []
-    publish(hints)
+    # After a savepoint's rollback the hints of its messages are still here: they name nothing,
+    # which is harmless.
+    for publish, hints in session.info[_HINTS]:
+        publish(hints)
 
 
-def _rolled_back(session: Session) -> None:
-    # After a savepoint's rollback the hints of its messages stay: they name nothing, which is
-    # harmless.
-    if not session.in_nested_transaction():
+def _ended(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
         session.info[_HINTS] = []

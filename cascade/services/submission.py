@@ -21,6 +21,7 @@ from cascade.domain.state import Channel, Lane
 
 TEXT_MAXIMUM = 1000  # characters: the shortest maximum among the channels
 NAME_MAXIMUM = 200  # characters of a sender, a key, a task or a queue
+YEARS = range(2000, 2100)  # others overflow somewhere on their way
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -65,14 +66,20 @@ def lane_of(priority: Lane | str) -> Lane:
         ) from None
 
 
-def check(asked: Submission) -> Checked:
-    """Raises InvalidInputError, which names the field, the problem and the cure."""
+def check(asked: Submission, *, allow_unused: bool = False) -> Checked:
+    """Raises InvalidInputError, which names the field, the problem and the cure.
+
+    With `allow_unused` variables need no place: for requests that were accepted elsewhere, where
+    an older version may have let them pass.
+    """
     _check_characters("to", asked.to)
     _check_names(asked)
     _check_policy(asked.policy)
     _check_times(asked)
     content = _content(asked)
     _check_content(content)
+    if not allow_unused:
+        _check_unused(content)
     return Checked(
         asked=asked,
         phone=normalise(asked.to),
@@ -122,6 +129,10 @@ def _check_times(asked: Submission) -> None:
             raise InvalidInputError(name, "it is no datetime", "give an aware datetime")
         if moment is not None and moment.utcoffset() is None:
             raise InvalidInputError(name, "it has no time zone", "give an aware datetime")
+        if moment is not None and moment.year not in YEARS:
+            raise InvalidInputError(
+                name, f"the year {moment.year} is beyond all plans", "look for a slip"
+            )
     if asked.send_at and asked.deadline and asked.deadline <= asked.send_at:
         raise InvalidInputError(
             "deadline", "it is not after send_at", "give a later one, or send earlier"
@@ -159,6 +170,9 @@ def _check_channels(name: str, by_channel: Mapping[str, object]) -> None:
 def _in_language(name: str, words: Words, language: str | None) -> str:
     if not isinstance(words, Mapping):
         return words
+    for one, text in words.items():
+        _check_characters(f"{name}, language", one)
+        _check_characters(name, text)
     if language is not None and language in words:
         return words[language]
     languages = ", ".join(sorted(map(str, words))) or "a text instead"
@@ -204,6 +218,9 @@ def _check_variables(content: Content) -> None:
             raise InvalidInputError(
                 f"variables[{shown(missing.args[0])}]", "it has no value", "give it one"
             ) from None
+
+
+def _check_unused(content: Content) -> None:
     for name in unused(content):
         raise InvalidInputError(
             f"variables[{shown(name)}]",

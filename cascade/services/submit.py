@@ -7,7 +7,7 @@ import hashlib
 import json
 import uuid
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 
@@ -17,6 +17,7 @@ from sqlalchemy.exc import OperationalError
 from cascade.domain.engine import first_attempt, has_time
 from cascade.domain.errors import (
     CascadeError,
+    ConfigurationError,
     IdempotencyConflictError,
     InvalidInputError,
     TryAgainError,
@@ -39,36 +40,53 @@ from cascade.storage.submit import (
 
 CLOCK_TOLERANCE = 5  # seconds: a caller's deadline comes from its own clock, a moment ago
 
-_LOCK_NOT_AVAILABLE = "55P03"
+_LOCK_NOT_AVAILABLE, _DEADLOCK = "55P03", "40P01"
 
 # (request hash, message id) by (sender, key).
 Holders = Mapping[tuple[str, str], tuple[bytes, uuid.UUID]]
 
-Versions = Mapping[str, tuple[int, Policy]]  # a policy's id and the policy, by what was asked for
+# A policy's id and the policy, or why there is none, by what was asked for.
+Versions = Mapping[str, tuple[int, Policy] | CascadeError]
 
 
 def submit(ledger: Ledger, submissions: Sequence[Checked]) -> list[uuid.UUID | CascadeError]:
     """Writes the messages in one transaction and publishes their hints; results by place.
 
-    A key that was used for the same request gives the first message's id; for another request an
-    IdempotencyConflictError in its place. Raises TryAgainError if a key is held by a transaction
-    that does not end, ConfigurationError for a policy that is not there, InvalidInputError for an
-    inline one that cannot be.
+    A key that was used for the same request gives the first message's id, whatever has changed
+    since; for another request an IdempotencyConflictError in its place. Raises TryAgainError if a
+    key is held by a transaction that does not end, ConfigurationError for a policy that is not
+    there.
     """
     with keys_are_waited_for():
+        inline = keep_inline(ledger, [one.asked for one in submissions])
         results, hints = transaction(
-            ledger.engine, lambda connection: accept(connection, ledger, submissions)
+            ledger.engine, lambda connection: accept(connection, ledger, submissions, inline)
         )
     ledger.publish(hints)
     return results
 
 
+def keep_inline(ledger: Ledger, asked: Iterable[Submission]) -> Versions:
+    """The policies that were written in Python, kept in a short transaction of their own: nobody
+    who uses the same one waits for a caller's.
+    """
+    wanted = {_spelled(one): one.policy for one in asked if not isinstance(one.policy, str)}
+    if not wanted:
+        return {}
+    return transaction(
+        ledger.engine,
+        lambda connection: {one: _inline(connection, wanted[one]) for one in sorted(wanted)},
+    )
+
+
 def accept(
-    connection: Connection, ledger: Ledger, submissions: Sequence[Checked]
+    connection: Connection, ledger: Ledger, submissions: Sequence[Checked], inline: Versions
 ) -> tuple[list[uuid.UUID | CascadeError], list[Hint]]:
-    """The same in the transaction of `connection`; the hints are to be published after it."""
+    """What `submit` does, in the transaction of `connection`; the hints are to be published
+    after it.
+    """
     now = database_now(connection)
-    versions = _versions(connection, [one.asked for one in submissions])
+    versions = {**inline, **_named(connection, submissions)}
     holders = _claim_keys(connection, ledger, submissions, versions, now)
     results = [_result(ledger, one, holders, versions, now) for one in submissions]
     fresh = [
@@ -82,27 +100,35 @@ def accept(
 
 @contextmanager
 def keys_are_waited_for() -> Iterator[None]:
-    """Turns the end of the database's patience into TryAgainError."""
+    """Turns the end of the database's patience, and a deadlock, into TryAgainError."""
     try:
         yield
     except OperationalError as error:
-        if error_code(error) == _LOCK_NOT_AVAILABLE:
+        if error_code(error) in {_LOCK_NOT_AVAILABLE, _DEADLOCK}:
             raise TryAgainError(
                 "key", "another caller is using it right now", "try again"
             ) from None
         raise
 
 
-def _versions(connection: Connection, asked: Sequence[Submission]) -> Versions:
-    wanted = {_spelled(one): one for one in asked}
-    return {spelled: _version(connection, wanted[spelled]) for spelled in sorted(wanted)}
+def _named(connection: Connection, submissions: Sequence[Checked]) -> Versions:
+    names = {one.asked.policy for one in submissions if isinstance(one.asked.policy, str)}
+    return {name: _newest(connection, name) for name in sorted(names)}
 
 
-def _version(connection: Connection, asked: Submission) -> tuple[int, Policy]:
-    if isinstance(asked.policy, str):
-        return newest(connection, asked.policy)
-    policy = inline_policy(asked.policy, channel_facts(connection))
-    return keep(connection, policy), policy
+def _newest(connection: Connection, name: str) -> tuple[int, Policy] | CascadeError:
+    try:
+        return newest(connection, name)
+    except ConfigurationError as error:
+        return error
+
+
+def _inline(connection: Connection, steps: object) -> tuple[int, Policy] | CascadeError:
+    try:
+        policy = inline_policy(steps, channel_facts(connection))
+        return keep(connection, policy), policy
+    except CascadeError as error:
+        return error
 
 
 def _spelled(asked: Submission) -> str:
@@ -119,11 +145,11 @@ def _claim_keys(
     versions: Versions,
     now: dt.datetime,
 ) -> Holders:
-    """Who holds the keys of `submissions`; one that is late takes none, since it is not written."""
+    """Who holds the keys of `submissions`; one that is refused takes none: it is not written."""
     claims: dict[tuple[str, str], KeyClaim] = {}
     keyed = [one for one in submissions if one.asked.key is not None]
     for one in keyed:
-        if _late(one.asked, versions, now) is None:
+        if _refusal(one.asked, versions, now) is None:
             claims.setdefault(_key(ledger, one.asked), _claim(ledger, one))
     if claims:
         claim_keys(connection, list(claims.values()))
@@ -145,7 +171,10 @@ def _result(
 ) -> uuid.UUID | CascadeError:
     held = holders.get(_key(ledger, one.asked)) if one.asked.key is not None else None
     if held is None:
-        return _late(one.asked, versions, now) or one.message_id
+        refusal = _refusal(one.asked, versions, now)
+        if isinstance(refusal, ConfigurationError):
+            raise refusal  # all who name this policy share it
+        return refusal or one.message_id
     held_hash, message_id = held
     if held_hash != request_hash(ledger, one.asked):
         return IdempotencyConflictError(
@@ -154,9 +183,12 @@ def _result(
     return message_id
 
 
-def _late(asked: Submission, versions: Versions, now: dt.datetime) -> InvalidInputError | None:
-    """Why there is no time for the message, if so."""
-    _, policy = versions[_spelled(asked)]
+def _refusal(asked: Submission, versions: Versions, now: dt.datetime) -> CascadeError | None:
+    """Why the message cannot be written: it has no policy, or no time."""
+    version = versions[_spelled(asked)]
+    if isinstance(version, CascadeError):
+        return version
+    _, policy = version
     start = _start(asked, now)
     deadline = asked.deadline or start + seconds(policy.deadline)
     if deadline <= now:
@@ -199,7 +231,7 @@ def request_hash(ledger: Ledger, asked: Submission) -> bytes:
             for channel, template in asked.templates.items()
         },
         "priority": asked.priority,
-        "deadline": None if asked.deadline is None else asked.deadline.isoformat(),
+        "deadline": _instant(asked.deadline),
         **_newer_inputs(asked),
     }
     canonical = json.dumps(inputs, sort_keys=True, ensure_ascii=False, default=dict)
@@ -211,15 +243,21 @@ def _newer_inputs(asked: Submission) -> dict[str, object]:
     words: dict[str, object] = {
         "texts": dict(asked.texts),
         "language": asked.language,
-        "send_at": None if asked.send_at is None else asked.send_at.isoformat(),
+        "send_at": _instant(asked.send_at),
         "on_status": None if asked.on_status is None else asdict(asked.on_status),
     }
     return {name: word for name, word in words.items() if word}
 
 
+def _instant(moment: dt.datetime | None) -> str | None:
+    """The same for the same moment, in whichever time zone it is given."""
+    return None if moment is None else moment.astimezone(dt.UTC).isoformat()
+
+
 def _row(
-    ledger: Ledger, one: Checked, version: tuple[int, Policy], now: dt.datetime
+    ledger: Ledger, one: Checked, version: tuple[int, Policy] | CascadeError, now: dt.datetime
 ) -> NewMessage:
+    assert not isinstance(version, CascadeError)  # noqa: S101  # then it was refused
     policy_id, policy = version
     asked, start = one.asked, _start(one.asked, now)
     deadline = asked.deadline or start + seconds(policy.deadline)

@@ -10,17 +10,26 @@ from sqlalchemy import Connection, text
 
 LOCK_TIMEOUT = "5s"
 
-
-def is_ours(connection: Connection) -> bool:
-    """Whether the connection reaches a database with Cascade's schema."""
-    statement = text("SELECT to_regclass('cascade.messages') IS NOT NULL")
-    return bool(connection.execute(statement).scalar_one())
+_LOOK = text(
+    "SELECT current_setting('transaction_isolation'), to_regclass('cascade.messages') IS NOT NULL"
+)
 
 
-def is_read_committed(connection: Connection) -> bool:
-    """Whether a statement sees what others have committed before it."""
-    level = connection.execute(text("SELECT current_setting('transaction_isolation')"))
-    return str(level.scalar_one()) == "read committed"
+def problem_of(connection: Connection) -> tuple[str, str] | None:
+    """Why no message can be part of its transaction, and the cure; None if one can."""
+    if connection.dialect.name != "postgresql":
+        return "its database is no PostgreSQL", "give one on CASCADE_DATABASE_URL"
+    if getattr(connection.connection.dbapi_connection, "autocommit", False):
+        return "it commits by itself after each statement", "leave out AUTOCOMMIT"
+    level, is_there = connection.execute(_LOOK).one()
+    if not is_there:
+        return "its database has no schema cascade", "give one on CASCADE_DATABASE_URL"
+    if level != "read committed":
+        return (
+            "its transaction is not READ COMMITTED, so it may not see who holds a key",
+            "use that isolation level",
+        )
+    return None
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from cascade.domain.errors import ConfigurationError, shown
-from cascade.domain.policy import ChannelFacts, Policy, Step
+from cascade.domain.errors import ConfigurationError, InvalidInputError, shown
+from cascade.domain.policy import INLINE, ChannelFacts, Policy, Step
 from cascade.domain.state import Channel, Success
 from cascade.storage.rows import as_rows
 
@@ -28,6 +28,10 @@ _INSERT = text("""
     VALUES (:name, :version, CAST(:steps AS jsonb), :deadline)
     ON CONFLICT (name, version) DO NOTHING
 """)
+
+INLINE_MAXIMUM = 1000
+
+_COUNT_INLINE = text(f"SELECT count(*) FROM cascade.policies WHERE name LIKE '{INLINE}%'")  # noqa: S608  # a constant
 
 _SYNC_CHANNELS = text("""
     INSERT INTO cascade.channels
@@ -64,11 +68,21 @@ def newest(connection: Connection, name: str) -> tuple[int, Policy]:
 
 
 def keep(connection: Connection, policy: Policy) -> int:
-    """The id of an inline policy, which is written if it is new."""
-    if connection.execute(_LATEST, {"name": policy.name}).first() is None:
-        _write(connection, policy, version=1)
-    row = connection.execute(_LATEST, {"name": policy.name}).one()
-    return int(row.id)
+    """The id of an inline policy, which is written if it is new.
+
+    Raises InvalidInputError where there are 1,000 already: policies are never deleted.
+    """
+    row = connection.execute(_LATEST, {"name": policy.name}).one_or_none()
+    if row is not None:
+        return int(row.id)
+    if connection.execute(_COUNT_INLINE).scalar_one() >= INLINE_MAXIMUM:
+        raise InvalidInputError(
+            "policy",
+            f"{INLINE_MAXIMUM} different lists of steps have been written in Python",
+            "use a named policy, or times that do not differ from message to message",
+        )
+    _write(connection, policy, version=1)
+    return int(connection.execute(_LATEST, {"name": policy.name}).one().id)
 
 
 def sync_channels(connection: Connection, channels: Mapping[Channel, ChannelFacts]) -> None:

@@ -68,6 +68,11 @@ class TestDurations:
         with pytest.raises(ValueError, match="not a duration"):
             seconds(value)
 
+    @pytest.mark.parametrize("text", ["31d", "2592001s", "9999999d", f"{10**12}s"])
+    def test_more_than_thirty_days_is_refused(self, text: str) -> None:
+        with pytest.raises(ValueError, match=r"longer than 30d|not a duration"):
+            seconds(text)
+
     @pytest.mark.parametrize("text", ["0s", "0m", "00d"])
     def test_no_time_at_all_is_refused(self, text: str) -> None:
         with pytest.raises(ValueError, match="not a duration"):

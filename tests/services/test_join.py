@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -167,6 +167,90 @@ def test_a_transaction_that_may_not_see_keys_is_refused(
         pytest.raises(ConfigurationError, match="READ COMMITTED"),
     ):
         journey.send(session=strict)
+
+
+def test_a_session_that_commits_by_itself_is_refused(journey: Journey, shop: Engine):
+    with (
+        Session(shop.execution_options(isolation_level="AUTOCOMMIT")) as hasty,
+        pytest.raises(ConfigurationError, match="commits by itself"),
+    ):
+        journey.send(session=hasty)
+
+
+def test_a_session_of_no_postgresql_is_refused(journey: Journey):
+    elsewhere = create_engine("sqlite://")
+    with Session(elsewhere) as other, pytest.raises(ConfigurationError, match="no PostgreSQL"):
+        journey.send(session=other)
+    elsewhere.dispose()
+
+
+def test_a_session_that_is_bound_to_nothing_is_refused(journey: Journey):
+    with Session() as loose, pytest.raises(ConfigurationError, match="bound to no database"):
+        journey.send(session=loose)
+
+
+def test_a_list_of_steps_that_is_new_in_a_long_transaction_holds_up_nobody(
+    journey: Journey, session: Session
+):
+    steps = [{"channel": "sms", "ttl": "77s"}]
+    journey.send(session=session, policy=steps)
+
+    other = journey.send(policy=steps)
+
+    assert journey.attempt(other).channel == "sms"
+
+
+def test_two_transactions_that_deadlock_over_keys_are_asked_to_try_again(
+    journey: Journey, session: Session, shop: Engine
+):
+    with Session(shop) as other, ThreadPoolExecutor(1) as pool:
+        journey.send(session=session, key="x")
+        journey.send(session=other, key="y")
+        waiting = pool.submit(journey.send, session=session, key="y")
+        errors = [refused(lambda: journey.send(session=other, key="x"))]
+        other.rollback()
+        errors.append(refused(waiting.result))
+        session.rollback()
+
+    assert [type(error) for error in errors if error] == [TryAgainError]
+
+
+def refused(work: Callable[[], object]) -> Exception | None:
+    try:
+        work()
+    except TryAgainError as error:
+        return error
+    return None
+
+
+def test_what_a_closed_session_lost_is_not_hinted_at_later(
+    journey: Journey, shop: Engine, hints: list[Hint]
+):
+    lasting = Session(shop)
+    journey.send(session=lasting)
+    lasting.close()
+    order(lasting, 1)
+    lasting.commit()
+    lasting.close()
+
+    assert hints == []
+
+
+def test_each_client_publishes_its_own_hints(journey: Journey, session: Session):
+    heard: dict[str, int] = {"one": 0, "two": 0}
+
+    def client(name: str) -> Cascade:
+        def publish(hints: Iterable[Hint]) -> int:
+            heard[name] += len(list(hints))
+            return heard[name]
+
+        return Cascade(replace(journey.ledger, publish=publish))
+
+    client("one").send(to=PHONE, text=WORDS, session=session)
+    client("two").send(to=PHONE, text=WORDS, session=session)
+    session.commit()
+
+    assert heard == {"one": 1, "two": 1}
 
 
 def test_a_session_on_another_database_is_refused(journey: Journey, bare_database_url: str):

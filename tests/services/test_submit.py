@@ -26,6 +26,7 @@ from cascade.domain.state import Channel, Lane
 from cascade.services.sealed import open_content
 from cascade.services.submission import Submission, check
 from cascade.services.submit import submit
+from cascade.storage import policies
 from tests.services.journey import PHONE, WORDS, Journey
 
 
@@ -93,6 +94,55 @@ def test_the_same_key_with_another_request_is_a_conflict(journey: Journey, other
     with pytest.raises(IdempotencyConflictError):
         journey.send(**{"key": "order-1", **other})
     assert count(journey, "messages") == 1
+
+
+def test_the_same_moment_in_another_time_zone_is_the_same_request(journey: Journey):
+    deadline = dt.datetime(2090, 1, 1, tzinfo=dt.UTC)
+    first = journey.send(key="order-1", deadline=deadline, send_at=deadline - dt.timedelta(days=1))
+
+    again = journey.send(
+        key="order-1",
+        deadline=deadline.astimezone(WEST),
+        send_at=(deadline - dt.timedelta(days=1)).astimezone(WEST),
+    )
+
+    assert again == first
+
+
+def test_a_repeat_gives_the_first_id_though_its_policy_could_not_be_used_any_more(
+    journey: Journey,
+):
+    steps = [{"channel": "viber", "ttl": "30s"}]
+    first = journey.send(key="order-1", policy=steps)
+    with journey.engine.begin() as connection:
+        connection.execute(text("UPDATE cascade.channels SET ttl_minimum = 45"))
+
+    assert journey.send(key="order-1", policy=steps) == first
+    with pytest.raises(InvalidInputError, match="policy, step 1, ttl"):
+        journey.send(key="order-2", policy=steps)
+
+
+def test_lists_of_steps_do_not_grow_without_end(journey: Journey, monkeypatch: Any):
+    monkeypatch.setattr(policies, "INLINE_MAXIMUM", 3)
+    for seconds in (60, 61, 62):
+        journey.send(policy=[{"channel": "sms", "ttl": f"{seconds}s"}])
+
+    with pytest.raises(InvalidInputError, match="use a named policy"):
+        journey.send(policy=[{"channel": "sms", "ttl": "63s"}])
+    journey.send(policy=[{"channel": "sms", "ttl": "62s"}])
+
+
+def test_a_row_with_an_impossible_time_stops_nobody(journey: Journey):
+    rows: list[Row] = [
+        {"to": PHONE},
+        {"to": PHONE, "send_at": dt.datetime(9999, 12, 31, tzinfo=dt.UTC)},
+        {"to": PHONE},
+    ]
+
+    report = journey.cascade.send_many(rows, text=WORDS)
+
+    assert [(one.row, one.error.field) for one in report.errors] == [(2, "send_at")]
+    assert count(journey, "messages") == 2
 
 
 def test_two_senders_may_use_one_key(journey: Journey):
@@ -173,6 +223,8 @@ def test_sending_to_nobody_is_no_fault(journey: Journey, hints: list[Hint]):
 
 LONE = "\ud83d"  # half of an emoji
 NO_TEXT: Any = {"1": 5}
+A_STEP = {"channel": "sms", "ttl": "60s"}
+WEST = dt.timezone(dt.timedelta(hours=-5))
 LATER = dt.datetime(2090, 1, 1, tzinfo=dt.UTC)
 
 
@@ -220,6 +272,11 @@ LATER = dt.datetime(2090, 1, 1, tzinfo=dt.UTC)
         ("send_at", {"send_at": dt.datetime(2090, 1, 1)}),  # noqa: DTZ001  # that is the point
         ("send_at", {"send_at": "tomorrow"}),
         ("deadline", {"send_at": LATER, "deadline": LATER}),
+        ("send_at", {"send_at": dt.datetime(9999, 12, 31, tzinfo=dt.UTC)}),
+        ("deadline", {"deadline": dt.datetime.max.replace(tzinfo=WEST)}),
+        ("text", {"text": {"ru": "Привет", "en": LONE}, "language": "ru"}),
+        ("text", {"text": {"ru": "Привет", "en": 5}, "language": "ru"}),
+        ("policy, step 1, max_wait", {"policy": [{**A_STEP, "max_wait": "9999999d"}]}),
         ("templates['whatsapp']", {"templates": {"whatsapp": Template(LONE, "ru", {})}}),
         ("templates['whatsapp']", {"templates": {"whatsapp": Template("t", "\x00", {})}}),
         ("templates['whatsapp']", {"templates": {"whatsapp": Template("t", "ru", {"1": LONE})}}),
