@@ -13,7 +13,7 @@ from typing import NotRequired, Required, Self, TypedDict
 from sqlalchemy.orm import Session, scoped_session
 
 from cascade.dispatch import Dispatcher, producer_app
-from cascade.domain.errors import CascadeError, UnknownMessageError
+from cascade.domain.errors import CascadeError, InvalidInputError, UnknownMessageError, shown
 from cascade.domain.event import Event, OnStatus
 from cascade.domain.message import Template, Words
 from cascade.domain.policy import PolicyStep
@@ -42,6 +42,9 @@ class Row(TypedDict):
     send_at: NotRequired[dt.datetime | None]
 
 
+_ROW_FIELDS = Row.__required_keys__ | Row.__optional_keys__
+
+
 @dataclass(frozen=True, slots=True)
 class RowError:
     """Why a row (counted from 1) was refused; the other rows went on."""
@@ -67,7 +70,7 @@ class SendReport:
 
 
 class Cascade:
-    """The way in: one per process, shared by its threads."""
+    """The way in: one per process, shared by its threads. As a context manager it closes itself."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -86,6 +89,12 @@ class Cascade:
                 publish=dispatcher.publish,
             )
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def send(  # noqa: PLR0913  # each is a word of the message itself
         self,
@@ -182,28 +191,29 @@ class Cascade:
         report = SendReport()
         numbered = enumerate(rows, 1)
         while chunk := list(itertools.islice(numbered, ROWS_AT_ONCE)):
-            self._send_set(report, ((number, _of_row(common, row)) for number, row in chunk))
+            self._send_set(report, common, chunk)
             if progress is not None:
                 progress(report)
         report.errors.sort(key=lambda one: one.row)
         return report
 
-    def status(self, message_id: uuid.UUID) -> MessageStatus:
+    def status(self, message_id: uuid.UUID | str) -> MessageStatus:
         """The message with its timeline of attempts and receipts, and what it cost.
 
-        Raises UnknownMessageError.
+        Raises UnknownMessageError, InvalidInputError.
         """
-        status = transaction(self._ledger.engine, lambda c: read_status(c, message_id))
+        wanted = _id(message_id)
+        status = transaction(self._ledger.engine, lambda c: read_status(c, wanted))
         if status is None:
             raise UnknownMessageError("message_id", "no message has it", "check where it is from")
         return status
 
-    def cancel(self, message_id: uuid.UUID) -> bool:
+    def cancel(self, message_id: uuid.UUID | str) -> bool:
         """Whether the message is cancelled now: what was not sent yet is not sent.
 
-        False if it had ended before, or does not exist.
+        False if it had ended before, or does not exist. Raises InvalidInputError.
         """
-        return cancel(self._ledger, message_id)
+        return cancel(self._ledger, _id(message_id))
 
     def events(
         self, since: str | dt.datetime | None = None, *, limit: int | None = None
@@ -223,12 +233,14 @@ class Cascade:
         [result] = submit(self._ledger, [checked])
         return result
 
-    def _send_set(self, report: SendReport, submissions: Iterator[tuple[int, Submission]]) -> None:
+    def _send_set(
+        self, report: SendReport, common: Submission, rows: Iterable[tuple[int, Row]]
+    ) -> None:
         checked: list[tuple[int, Checked]] = []
-        for number, submission in submissions:
+        for number, row in rows:
             report.ids.append(None)
             try:
-                checked.append((number, check(submission)))
+                checked.append((number, check(_of_row(common, row))))
             except CascadeError as error:
                 report.errors.append(RowError(number, error))
         results = submit(self._ledger, [one for _, one in checked])
@@ -241,6 +253,12 @@ class Cascade:
 
 
 def _of_row(common: Submission, row: Row) -> Submission:
+    if not isinstance(row, Mapping):
+        raise InvalidInputError("row", "it is no mapping", 'give {"to": …}')
+    for name in sorted(map(str, row.keys() - _ROW_FIELDS)):
+        raise InvalidInputError(
+            f"row, {shown(name)}", "no such field", f"use {', '.join(sorted(_ROW_FIELDS))}"
+        )
     return replace(
         common,
         to=row.get("to", ""),
@@ -249,3 +267,12 @@ def _of_row(common: Submission, row: Row) -> Submission:
         language=row.get("language"),
         send_at=row.get("send_at"),
     )
+
+
+def _id(message_id: object) -> uuid.UUID:
+    try:
+        return message_id if isinstance(message_id, uuid.UUID) else uuid.UUID(str(message_id))
+    except ValueError:
+        raise InvalidInputError(
+            "message_id", "it is no message's id", "give what send has returned"
+        ) from None

@@ -166,10 +166,11 @@ def load(kind: type[S]) -> S:
             f"CASCADE_{'_'.join(map(str, details['loc'][:1])).upper()}: {_told(details['type'], details['msg'])}"
             for details in error.errors(include_input=False, include_url=False)
         ]
+        count = f"{len(lines)} setting{'s' if len(lines) > 1 else ''}"
         raise ConfigurationError(
-            "environment", f"{len(lines)} settings cannot be used", "\n".join(["mend:", *lines])
+            "environment", f"{count} cannot be used", "\n".join(["mend:", *lines])
         ) from None
 
 
 def _told(kind: str, message: str) -> str:
-    return "it is not set" if kind == "missing" else message
+    return "it is not set" if kind == "missing" else message.removeprefix("Value error, ")

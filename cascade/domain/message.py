@@ -7,6 +7,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from cascade.domain.state import Channel
+
+
+TEMPLATED = frozenset({Channel.VK, Channel.OK, Channel.WHATSAPP})  # their providers have templates
 
 PLACE = re.compile(r"#([A-Za-z_][A-Za-z0-9_]*)#")
 

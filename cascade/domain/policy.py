@@ -70,11 +70,11 @@ class Policy:
     deadline: int = DEADLINE
 
 
-def seconds(duration: object) -> int:
+def seconds(given: object) -> int:
     """`15s`, `10m`, `1h`, `7d` in seconds; raises ValueError for anything else, for zero, and for
     more than 30 days.
     """
-    match = _DURATION.fullmatch(duration) if isinstance(duration, str) else None
+    match = _DURATION.fullmatch(given) if isinstance(given, str) else None
     if match is None or int(match[1]) == 0:
         msg = "not a duration such as 15s, 10m, 1h or 1d"
         raise ValueError(msg)
@@ -83,6 +83,13 @@ def seconds(duration: object) -> int:
         msg = "longer than 30d"
         raise ValueError(msg)
     return found
+
+
+def duration(seconds: int) -> str:
+    """`90s`, `15m`, `36h`, `7d`: the greatest unit that divides it."""
+    fitting = (unit for unit, size in _SECONDS.items() if seconds % size == 0 and seconds)
+    unit = max(fitting, key=lambda unit: _SECONDS[unit], default="s")
+    return f"{seconds // _SECONDS[unit]}{unit}"
 
 
 def read_policies(
@@ -112,10 +119,12 @@ def inline_policy(steps: object, channels: Mapping[Channel, ChannelFacts]) -> Po
     return Policy(name=f"{INLINE}{name}", steps=checked)
 
 
-def check_inline_time(policy: Policy, window: int) -> None:
-    """Whether every step has its time within `window` seconds; raises InvalidInputError."""
+def check_inline_time(policy: Policy, window: int, *, tolerance: int) -> None:
+    """Whether every step has its time within `window` seconds, and some more; raises
+    InvalidInputError.
+    """
     with _as_input():
-        _check_time("policy", policy.steps, window)
+        _check_time("policy", policy.steps, window, tolerance=tolerance)
 
 
 @contextmanager
@@ -160,22 +169,23 @@ def _check_fields(where: str, table: Mapping[str, Any], known: frozenset[str]) -
         )
 
 
-def _check_time(where: str, steps: tuple[Step, ...], deadline: int) -> None:
+def _check_time(where: str, steps: tuple[Step, ...], deadline: int, *, tolerance: int = 0) -> None:
     """Every step must fit into the deadline, even if each before it takes all its time."""
     spent = 0
     for place, step in enumerate(steps, 1):
-        if step.ttl_minimum > deadline:
+        if step.ttl_minimum > deadline + tolerance:
             raise ConfigurationError(
                 f"{where}, step {place}",
-                f"it can never run: {step.channel} by {step.account} takes {step.ttl_minimum} s at"
-                f" least, and the deadline is {deadline} s",
+                f"it can never run: {step.channel} by {step.account} takes"
+                f" {duration(step.ttl_minimum)} at least, and the deadline is {duration(deadline)}",
                 "remove the step, or give a later deadline",
             )
         spent += step.ttl
-        if spent > deadline:
+        if spent > deadline + tolerance:
             raise ConfigurationError(
                 f"{where}, step {place}",
-                f"the times up to here sum to {spent} s, beyond the deadline of {deadline} s",
+                f"the times up to here sum to {duration(spent)}, beyond the deadline of"
+                f" {duration(deadline)}",
                 "shorten them, or give a later deadline",
             )
 
@@ -222,9 +232,11 @@ def _step(where: str, row: Mapping[str, Any], channels: Mapping[Channel, Channel
     )
 
 
-def _seconds(where: str, duration: object) -> int:
+def _seconds(where: str, given: object) -> int:
+    if given is None:
+        raise ConfigurationError(where, "there is none", "write for example 15s, 1h or 7d")
     try:
-        return seconds(duration)
+        return seconds(given)
     except ValueError as error:
         raise ConfigurationError(where, str(error), "write for example 15s, 1h or 7d") from None
 
@@ -246,14 +258,14 @@ def _check_ttl(where: str, ttl: int, channel: Channel, facts: ChannelFacts) -> N
     if ttl < facts.ttl_minimum:
         raise ConfigurationError(
             where,
-            f"{ttl} s is below what {channel} by {facts.account} takes",
-            f"give at least {facts.ttl_minimum}s",
+            f"{duration(ttl)} is below what {channel} by {facts.account} takes",
+            f"give at least {duration(facts.ttl_minimum)}",
         )
     if ttl > facts.ttl_maximum:
         raise ConfigurationError(
             where,
-            f"{ttl} s is above what {channel} by {facts.account} takes",
-            f"give at most {facts.ttl_maximum}s",
+            f"{duration(ttl)} is above what {channel} by {facts.account} takes",
+            f"give at most {duration(facts.ttl_maximum)}",
         )
 
 

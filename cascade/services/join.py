@@ -10,7 +10,7 @@ from sqlalchemy import Connection, event
 from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 
-from cascade.domain.errors import CascadeError, ConfigurationError
+from cascade.domain.errors import CascadeError, ConfigurationError, InvalidInputError
 from cascade.domain.hint import Hint
 from cascade.services.deployment import Ledger
 from cascade.services.submission import Checked
@@ -30,6 +30,10 @@ def join(
     is done under a savepoint. Raises ConfigurationError for a session that cannot be joined, and
     what `submit` raises.
     """
+    if not isinstance(session, Session | scoped_session):
+        raise InvalidInputError(
+            "session", "it is no SQLAlchemy Session", "give one, or leave it out"
+        )
     inner = session() if isinstance(session, scoped_session) else session
     connection = _connection(inner)
     inline = keep_inline(ledger, [submission.asked])

@@ -13,7 +13,15 @@ from uuid_utils.compat import uuid7
 
 from cascade.domain.errors import InvalidInputError, shown
 from cascade.domain.event import OnStatus
-from cascade.domain.message import Content, Template, Words, body_for, unused, words_for
+from cascade.domain.message import (
+    TEMPLATED,
+    Content,
+    Template,
+    Words,
+    body_for,
+    unused,
+    words_for,
+)
 from cascade.domain.phone import normalise
 from cascade.domain.policy import PolicyStep
 from cascade.domain.state import Channel, Lane
@@ -72,6 +80,7 @@ def check(asked: Submission, *, allow_unused: bool = False) -> Checked:
     With `allow_unused` variables need no place: for requests that were accepted elsewhere, where
     an older version may have let them pass.
     """
+    _check_kinds(asked)
     _check_characters("to", asked.to)
     _check_names(asked)
     _check_policy(asked.policy)
@@ -86,6 +95,17 @@ def check(asked: Submission, *, allow_unused: bool = False) -> Checked:
         content=content,
         message_id=asked.message_id or uuid7(),
     )
+
+
+def _check_kinds(asked: Submission) -> None:
+    """What an annotation says, and nothing holds at run time."""
+    for name in ("variables", "texts", "templates"):
+        if not isinstance(getattr(asked, name), Mapping):
+            raise InvalidInputError(name, "it is no mapping", "give a dict")
+    if not isinstance(asked.on_status, OnStatus | None):
+        raise InvalidInputError(
+            "on_status", "it is no OnStatus", "give cascade.OnStatus(task=…, queue=…)"
+        )
 
 
 def _check_names(asked: Submission) -> None:
@@ -120,7 +140,11 @@ def _check_policy(policy: object) -> None:
     for place, step in enumerate(steps, 1):
         for name, value in step.items():
             _check_characters(f"policy, step {place}", name)
-            _check_characters(f"policy, step {place}, {shown(name)}", value)
+            if isinstance(value, int):
+                raise InvalidInputError(
+                    f"policy, step {place}, {name}", "it has no unit", f'write "{value}s"'
+                )
+            _check_characters(f"policy, step {place}, {name}", value)
 
 
 def _check_times(asked: Submission) -> None:
@@ -141,8 +165,8 @@ def _check_times(asked: Submission) -> None:
 
 def _content(asked: Submission) -> Content:
     """The content in the message's language."""
-    for name, by_channel in (("texts", asked.texts), ("templates", asked.templates)):
-        _check_channels(name, by_channel)
+    _check_channels("texts", asked.texts, tuple(Channel))
+    _check_channels("templates", asked.templates, sorted(TEMPLATED))
     return Content(
         text=_in_language("text", asked.text, asked.language),
         texts={
@@ -157,14 +181,15 @@ def _content(asked: Submission) -> Content:
     )
 
 
-def _check_channels(name: str, by_channel: Mapping[str, object]) -> None:
+def _check_channels(name: str, by_channel: Mapping[str, object], known: Sequence[Channel]) -> None:
     for channel in by_channel:
         if channel not in tuple(Channel):
-            raise InvalidInputError(
-                f"{name}[{shown(channel)}]",
-                "there is no such channel",
-                f"use {', '.join(Channel)}",
-            )
+            problem = "there is no such channel"
+        elif channel not in known:
+            problem = "its provider has no templates"
+        else:
+            continue
+        raise InvalidInputError(f"{name}[{shown(channel)}]", problem, f"use {', '.join(known)}")
 
 
 def _in_language(name: str, words: Words, language: str | None) -> str:

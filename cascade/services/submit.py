@@ -204,7 +204,7 @@ def _refusal(asked: Submission, versions: Versions, now: dt.datetime) -> Cascade
 
 def _too_long(policy: Policy, window: dt.timedelta) -> InvalidInputError | None:
     try:
-        check_inline_time(policy, int(window.total_seconds()) + CLOCK_TOLERANCE)
+        check_inline_time(policy, round(window.total_seconds()), tolerance=CLOCK_TOLERANCE)
     except InvalidInputError as error:
         return error
     return None

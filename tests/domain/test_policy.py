@@ -15,6 +15,7 @@ from cascade.domain.errors import ConfigurationError, InvalidInputError
 from cascade.domain.policy import (
     ChannelFacts,
     Policy,
+    duration,
     inline_policy,
     notes,
     read_policies,
@@ -87,6 +88,15 @@ class TestDurations:
             assert seconds(value) >= 1
 
 
+class TestShownDurations:
+    @pytest.mark.parametrize("text", ["1s", "90s", "1m", "59m", "1h", "25h", "1d", "30d"])
+    def test_a_duration_is_shown_as_it_is_best_written(self, text: str) -> None:
+        assert duration(seconds(text)) == text
+
+    def test_nothing_is_shown_as_no_seconds(self) -> None:
+        assert duration(0) == "0s"
+
+
 class TestReading:
     def test_the_order_of_the_steps_is_the_order_of_the_file(self) -> None:
         (policy,) = read(
@@ -128,13 +138,13 @@ class TestRefusals:
         error = refusal(good, {"channel": "vk", "ttl": "14s"})
         assert str(error) == (
             "policies.toml: policy 'careless', step 2, ttl:"
-            " 14 s is below what vk by an-account takes; give at least 15s"
+            " 14s is below what vk by an-account takes; give at least 15s"
         )
 
     def test_a_ttl_above_the_providers_maximum(self) -> None:
         error = refusal({"channel": "vk", "ttl": "2d"})
         assert error.field.endswith("step 1, ttl")
-        assert error.cure == "give at most 86400s"
+        assert error.cure == "give at most 1d"
 
     @pytest.mark.parametrize("ttl", [None, 15, "soon", "0s"])
     def test_a_ttl_that_is_no_duration(self, ttl: object) -> None:
@@ -232,7 +242,10 @@ class TestDeadlines:
         assert self.read_with("2h").deadline == 7200
 
     def test_the_step_that_goes_beyond_is_named(self) -> None:
-        with pytest.raises(ConfigurationError, match="step 2: the times up to here sum to 7200 s"):
+        with pytest.raises(
+            ConfigurationError,
+            match="step 2: the times up to here sum to 2h, beyond the deadline of 7199s",
+        ):
             self.read_with("7199s")
 
     def test_times_beyond_72_hours_need_a_deadline_of_their_own(self) -> None:
@@ -309,7 +322,7 @@ class TestTheShippedPolicies:
         (tmp_path / "policies.toml").write_text(careless, "utf-8")
         (tmp_path / "providers.toml").write_bytes((CONFIG / "providers.toml").read_bytes())
         with pytest.raises(
-            ConfigurationError, match="policy 'default', step 3, ttl: 29 s is below"
+            ConfigurationError, match="policy 'default', step 3, ttl: 29s is below"
         ):
             load_policies(tmp_path)
 

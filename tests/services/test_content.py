@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from cascade.domain.errors import InvalidInputError
@@ -95,3 +97,54 @@ def test_rows_that_were_sent_before_are_counted(journey: Journey):
     report = journey.cascade.send_many(rows, text="Заказ собран")  # type: ignore[arg-type]
 
     assert (report.accepted, report.repeated) == (3, 2)
+
+
+NO_ROWS: list[Any] = [
+    "+79161234567",
+    {"to": "+79161234567", "variables": ["a"]},
+    {"to": "+79161234567", "sendat": "2090-01-01T00:00:00Z"},
+    {"to": None},
+    {"to": "+79161234567", "send_at": "2090-01-01T00:00:00Z"},
+]
+
+
+def test_a_row_of_the_wrong_kind_stops_nobody(journey: Journey):
+    report = journey.cascade.send_many([*NO_ROWS, {"to": "+79161234567"}], text="Заказ собран")
+
+    assert [one.error.field for one in report.errors] == [
+        "row",
+        "variables",
+        "row, 'sendat'",
+        "to",
+        "send_at",
+    ]
+    assert report.accepted == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "asked"),
+    [
+        ("variables", {"variables": ["a"]}),
+        ("texts", {"texts": ["a"]}),
+        ("on_status", {"on_status": "shop.on_status"}),
+        ("session", {"session": "x"}),
+        ("templates['sms']", {"templates": {"sms": Template("ready", "ru")}}),
+        ("policy, step 1, ttl", {"policy": [{"channel": "sms", "ttl": 60}]}),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused_in_words(
+    journey: Journey, field: str, asked: dict[str, Any]
+):
+    with pytest.raises(InvalidInputError) as error:
+        journey.send(**asked)
+    assert error.value.field == field
+
+
+def test_an_id_may_be_text_and_must_be_one(journey: Journey):
+    message_id = journey.send()
+
+    assert journey.cascade.status(str(message_id)).id == message_id
+    for ask in (journey.cascade.status, journey.cascade.cancel):
+        with pytest.raises(InvalidInputError, match="message_id"):
+            ask("no id")
+    assert journey.cascade.cancel(message_id.hex)

@@ -15,13 +15,13 @@ from kombu import Connection
 from sqlalchemy import Engine, make_url, text
 
 from cascade.dispatch import ENQUEUE
-from cascade.domain.errors import InvalidInputError
+from cascade.domain.errors import ConfigurationError, InvalidInputError
 from cascade.services.deployment import Ledger
 from cascade.services.request import seal_request
 from cascade.services.submission import Submission
 from cascade.storage.sealing import Keyring, UnsealableError
 from workers import runtime
-from workers.enqueue import enqueue
+from workers.enqueue import ROUNDS, enqueue
 from workers.make_app import make_app
 
 
@@ -106,6 +106,17 @@ def test_a_policy_that_is_not_synced_yet_is_waited_for(ledger: Ledger, engine: E
     assert enqueue(str(message_id), sealed(ledger, message_id, policy="coming")) == "again=1"
     assert waiting() == [message_id]
     assert messages(engine) == 0
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_policy_that_does_not_come_fails_the_task_in_the_end(ledger: Ledger) -> None:
+    message_id = uuid.uuid4()
+    request = sealed(ledger, message_id, policy="a-slip")
+
+    assert enqueue(str(message_id), request, ROUNDS - 1) == f"again={ROUNDS}"
+    assert waiting() == [message_id]
+    with pytest.raises(ConfigurationError, match="a-slip"):
+        enqueue(str(message_id), request, ROUNDS)
 
 
 @pytest.mark.usefixtures("environment")
