@@ -6,15 +6,19 @@ import datetime as dt
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from cascade.channels.base import Adapter, Item, Pending
-from cascade.channels.transport import Transport
 from cascade.domain.hint import Hint
 from cascade.storage.charges import Rates
 from cascade.storage.policies import PolicyVersions
 from cascade.storage.sealing import Keyring
+
+
+if TYPE_CHECKING:  # apps that only enqueue need no HTTP client
+    from cascade.channels.base import Adapter, Item, Pending
+    from cascade.channels.transport import Transport
 
 
 CALL_DEADLINE = 4.0  # seconds in all for one call to a provider

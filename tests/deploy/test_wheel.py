@@ -26,6 +26,7 @@ HEAVY = {
     "prometheus_client",
     "rich",
     "starlette",
+    "requests",
     "uvicorn",
 }
 
