@@ -37,8 +37,8 @@ types: install ## Check types
 imports: install ## Check who imports whom
 	.venv/bin/lint-imports
 
-unit: install ## Run the tests; ARGS="tests/domain -k phone" narrows them down
-	$(PYTHON) -m pytest $(ARGS)
+unit: install ## Run the tests, two at a time; ARGS="tests/domain -k phone" some of them, one by one
+	$(PYTHON) -m pytest $(or $(ARGS),-n auto --dist loadscope)
 
 demo: install ## Deliver N messages through the sandbox and compare the books
 	$(PYTHON) -m demo $(DEMO_FLAGS)

@@ -59,6 +59,12 @@ def wait_for_the_end(cascade: Cascade, message_id: uuid.UUID) -> MessageStatus:
     return status
 
 
+def channels(status: MessageStatus) -> str:
+    """`by viber`, or `by sms, after viber`."""
+    *before, last = (attempt.channel for attempt in status.attempts)
+    return ", after ".join([f"by {last}", *before])
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description="Sends a one-time code.")
@@ -75,8 +81,7 @@ def main() -> None:
         print("asked twice, accepted once")
     status = wait_for_the_end(cascade, message_id)
     took = (status.ended_at or status.created_at) - status.created_at
-    channels = " then ".join(attempt.channel for attempt in status.attempts)
-    print(f"{status.state} by {channels} in {took.total_seconds():.1f} s")
+    print(f"{status.state} {channels(status)} in {took.total_seconds():.1f} s")
     cascade.close()
 
 

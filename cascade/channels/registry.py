@@ -109,13 +109,20 @@ def _entries(path: Path) -> list[_Entry]:
     return entries
 
 
-def _tables(path: Path) -> Mapping[str, Mapping[str, Any]]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """A config file as it stands; raises ConfigurationError."""
     try:
-        document = tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        cure = "name the directory that holds policies.toml and providers.toml"
+        raise ConfigurationError(str(path), "there is no such file", cure) from None
     except (OSError, ValueError) as error:
-        problem = "it cannot be read as TOML"
-        raise ConfigurationError(str(path), problem, str(error)) from None
-    accounts = document.get("accounts")
+        said = (isinstance(error, OSError) and error.strerror) or str(error)
+        raise ConfigurationError(str(path), "it cannot be read as TOML", said) from None
+
+
+def _tables(path: Path) -> Mapping[str, Mapping[str, Any]]:
+    accounts = read_toml(path).get("accounts")
     if not isinstance(accounts, dict) or not accounts:
         problem = "it names no account"
         raise ConfigurationError(str(path), problem, "give each a table [accounts.<account>]")

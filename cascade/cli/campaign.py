@@ -12,7 +12,8 @@ from cascade.client import Row
 
 
 class Campaign:
-    """Derives keys from the campaign's name and what a row says, whatever line it stands on.
+    """Derives keys from the campaign's name and what a row says, whatever line it stands on; the
+    number as E.164 and the time in UTC, or the same row spelled otherwise is another.
 
     Rows that say the same are numbered, so that each is sent; remembering them takes about 100
     bytes for a distinct row.

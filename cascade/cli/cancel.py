@@ -14,7 +14,7 @@ from cascade.client import Cascade
 from cascade.domain.errors import UnknownMessageError
 
 
-@click.command()
+@click.command(short_help="Cancel messages: what was not sent yet is not sent.")
 @click.argument("message_ids", metavar="ID...", type=MessageId(), nargs=-1, required=True)
 @json_option
 @click.pass_context

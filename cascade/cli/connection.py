@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Engine
 
+from cascade.cli.unpublished import unpublished_told
 from cascade.client import Cascade
 from cascade.settings import DatabaseSettings, load
 from cascade.storage.database import connect
@@ -17,7 +18,8 @@ def client() -> Iterator[Cascade]:
     """The client of the deployment; raises ConfigurationError."""
     cascade = Cascade.from_env()
     try:
-        yield cascade
+        with unpublished_told():
+            yield cascade
     finally:
         cascade.close()
 

@@ -20,11 +20,12 @@ def _named(_ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) 
     names = [name.strip() for one in given for name in one.split(",") if name.strip()]
     for name in names:
         if name not in NAMES:
-            raise click.BadParameter(f"there is no check {name!r}", param=param)
+            known = ", ".join(NAMES)
+            raise click.BadParameter(f"there is no check {name!r}; there are {known}", param=param)
     return names or list(NAMES)
 
 
-@click.command()
+@click.command(short_help="Look the deployment over, and say what to do.")
 @click.option(
     "--only",
     "names",

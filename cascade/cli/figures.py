@@ -34,6 +34,11 @@ def span(duration: dt.timedelta) -> str:
     return _two(whole // 86400, "d", whole % 86400 // 3600, "h")
 
 
+def after(moment: dt.datetime, beginning: dt.datetime) -> str:
+    """`+8.9 s`."""
+    return f"+{span(moment - beginning)}"
+
+
 def clock(moment: dt.datetime) -> str:
     """`2026-11-22 10:15:02.123 UTC`, without the thousandths if there are none."""
     precision = "milliseconds" if moment.microsecond else "seconds"

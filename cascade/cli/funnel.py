@@ -69,5 +69,5 @@ def percent(share: Share) -> str:
 
 
 def grouped(number: int) -> str:
-    """Thousands apart."""
-    return f"{number:,}".replace(",", NBSP)
+    """Thousands apart: `1,048,576`."""
+    return f"{number:,}"

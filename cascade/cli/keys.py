@@ -38,10 +38,15 @@ class SealKeySettings(BaseSettings):
 
 @click.group()
 def keys() -> None:
-    """The keys that seal phone numbers and texts at rest."""
+    """The keys that seal phone numbers and texts at rest.
+
+    \b
+    cascade keys new >> cascade.env
+    cascade keys rotate
+    """  # noqa: D301  # \b is click's mark for lines that are not wrapped
 
 
-@keys.command()
+@keys.command(short_help="Make keys, and print them as lines of an env file.")
 @click.option(
     "--seal-key",
     "only_seal_key",
@@ -74,7 +79,7 @@ def new(*, only_seal_key: bool, as_json: bool) -> None:
             click.echo(f"{name}={value}")
 
 
-@keys.command()
+@keys.command(short_help="Seal again, by the first key, what others have sealed.")
 @json_option
 @click.pass_context
 def rotate(ctx: click.Context, *, as_json: bool) -> None:
@@ -111,12 +116,18 @@ def _rotate(engine: Engine, keyring: Keyring, newest: str) -> Rotation:
     )
     started_at = time.monotonic()
     with Progress(*columns, console=console(stderr=True)) as bar:
-        about = transaction(engine, estimated_rows) or None
-        task = bar.add_task("", total=about, round=1, rate=0.0)
+        about = transaction(engine, estimated_rows)
+        task = bar.add_task("", total=about or None, round=1, rate=0.0)
 
         def progress(done: Rotation) -> None:
             rate = done.looked_in_all / (time.monotonic() - started_at)
-            bar.update(task, completed=done.looked, round=done.round, rate=rate)
+            bar.update(
+                task,
+                completed=done.looked,
+                total=max(about, done.looked) or None,  # the estimate may be below
+                round=done.round,
+                rate=rate,
+            )
 
         return reseal(engine, keyring, newest, progress)
 

@@ -82,4 +82,7 @@ def main() -> None:
     cascade send-csv recipients.csv --text "#name#, ваш заказ собран" --priority bulk
     cascade trace 0192f3a4-…
     cascade doctor
+
+    Exit codes: 0 done; 1 the answer is no; 2 wrong use or a refused value; 3 configuration;
+    4 database or broker away; 130 Ctrl-C
     """  # noqa: D301  # \b is click's mark for lines that are not wrapped

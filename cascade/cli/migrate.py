@@ -15,8 +15,9 @@ from cascade.storage.health import revision
 def migrate(*, as_json: bool) -> None:
     """Bring the database of CASCADE_DATABASE_URL to the newest schema.
 
-    Safe at any time and from many places at once. All of it stands in the database's schema
-    `cascade`, apart from what else is there.
+    Safe at any time and from many places at once: services go on meanwhile, and wait 3 seconds at
+    most. Exit code 4 if others keep a table for a minute; the same command then goes on. All of it
+    stands in the database's schema `cascade`, apart from what else is there.
 
     \b
     cascade migrate          before the first start, and before newer code is started

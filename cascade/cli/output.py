@@ -7,7 +7,7 @@ import datetime as dt
 import json
 import uuid
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 import click
@@ -36,12 +36,36 @@ def print_json(value: object) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """One row a line; None is shown as a dash."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    console().print(table(columns, rows))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """One row a line; None is shown as a dash."""
+    found = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column)
+        found.add_column(column)
     for row in rows:
-        table.add_row(*("–" if cell is None else str(cell) for cell in row))
-    console().print(table)
+        found.add_row(*("–" if cell is None else str(cell) for cell in row))
+    return found
+
+
+def fitting_table(
+    rows: Sequence[Mapping[str, object]], *, spare: Sequence[str], terminal: Console
+) -> Table:
+    """Rows by the names of their columns, a line each: `spare` columns go, the first one first, as
+    long as the terminal is too narrow.
+    """
+    columns, unbounded = list(rows[0]), terminal.options.update_width(_ANY_WIDTH)
+    for name in spare:
+        wanted = terminal.measure(_of_columns(rows, columns), options=unbounded).maximum
+        if wanted <= terminal.width:
+            break
+        columns.remove(name)
+    return _of_columns(rows, columns)
+
+
+def _of_columns(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> Table:
+    return table(columns, ([row[name] for name in columns] for row in rows))
 
 
 def _plain(value: object) -> object:

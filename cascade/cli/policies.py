@@ -27,10 +27,16 @@ _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60))
 
 @click.group()
 def policies() -> None:
-    """The cascades of `policies.toml`, and their versions in the database."""
+    """The cascades of `policies.toml`, and those of the database.
+
+    \b
+    cascade policies check           before a change of the files is deployed
+    cascade policies show default    every version of one policy
+    cascade policies sync            now, not at beat's next minute
+    """  # noqa: D301  # \b is click's mark for lines that are not wrapped
 
 
-@policies.command()
+@policies.command(short_help="Check `policies.toml`; needs no database.")
 @directory_argument
 @json_option
 def check(*, directory: Path, as_json: bool) -> None:
@@ -46,7 +52,7 @@ def check(*, directory: Path, as_json: bool) -> None:
     tell(inspect_policies(directory), "policies", as_json=as_json)
 
 
-@policies.command()
+@policies.command(short_help="Show the policies of the database.")
 @click.argument("name", required=False)
 @json_option
 def show(*, name: str | None, as_json: bool) -> None:
@@ -73,7 +79,7 @@ def show(*, name: str | None, as_json: bool) -> None:
         print_table(columns, map(_row, rows))
 
 
-@policies.command()
+@policies.command(short_help="Bring the files into the database.")
 @directory_argument
 @json_option
 def sync(*, directory: Path, as_json: bool) -> None:
@@ -119,7 +125,7 @@ def _row(one: PolicyVersion) -> tuple[object, ...]:
         one.version,
         " → ".join(map(_step, one.policy.steps)),
         _duration(one.policy.deadline),
-        one.in_progress,
+        f"{one.in_progress:,}",
         f"{one.created_at:%Y-%m-%d %H:%M}",
     )
 

@@ -13,6 +13,7 @@ from cascade.cli.figures import money
 from cascade.cli.inspection import directory_argument, tell
 from cascade.cli.output import json_option, print_json, print_table
 from cascade.cli.values import moment
+from cascade.domain.errors import InvalidInputError, shown
 from cascade.domain.money import COLUMNS, Rate
 from cascade.services.check_config import machine_time
 from cascade.services.inspect_config import inspect_rates
@@ -22,7 +23,12 @@ from cascade.storage.database import transaction
 
 @click.group()
 def rates() -> None:
-    """The prices of `rates.csv`, and those in force in the database."""
+    """The prices of `rates.csv`, and those in force in the database.
+
+    \b
+    cascade rates check                   before a change of the file is deployed
+    cascade rates show --account smsc     what an account takes now
+    """  # noqa: D301  # \b is click's mark for lines that are not wrapped
 
 
 def _moment(_ctx: click.Context, param: click.Parameter, given: str | None) -> dt.datetime | None:
@@ -38,7 +44,7 @@ def _moment(_ctx: click.Context, param: click.Parameter, given: str | None) -> d
     return found if found.tzinfo is not None else found.replace(tzinfo=dt.UTC)
 
 
-@rates.command()
+@rates.command(short_help="Show the rates in force in the database.")
 @click.option("--account", help="Of this account only.")
 @click.option("--at", metavar="DATE", callback=_moment, help="At this time (UTC) instead of now.")
 @json_option
@@ -54,13 +60,17 @@ def show(*, account: str | None, at: dt.datetime | None, as_json: bool) -> None:
     with database() as engine:
         found = transaction(engine, lambda connection: rates_in_force(connection, at))
     chosen = [rate for rate in found if account in (None, rate.account)]
+    if account is not None and not chosen:
+        raise InvalidInputError(
+            "--account", f"no rate of {shown(account)} is in force", "see `cascade rates show`"
+        )
     if as_json:
         print_json([{name: getattr(rate, name) for name in COLUMNS} for rate in chosen])
     else:
         print_table(("account", "channel", "prefix", "price", "since"), map(_row, chosen))
 
 
-@rates.command()
+@rates.command(short_help="Check `rates.csv`; needs no database.")
 @directory_argument
 @json_option
 def check(*, directory: Path, as_json: bool) -> None:

@@ -22,6 +22,21 @@ MEANINGS = {
     AttemptState.UNDELIVERABLE: "cannot be delivered",
 }
 
+# Codes that people meet often and can mend, whichever account gives them.
+_CURES = {
+    "131047": 'a text outside of the 24 hours; give templates={"whatsapp": …}',
+    "INCORRECT_SIGNATURE": (
+        "the signature is not the account's;"
+        " mend the account's client secret, or this machine's clock by NTP"
+    ),
+    "NOT_ALLOWED_IP": "this machine's address is not known there; have the provider add it",
+    "UNSUPPORTED_TEMPLATE": (
+        "the text is none of the moderated templates; compare them letter by letter"
+    ),
+}
+
+_NO_CODE = ("", "0")
+
 _SKIPPED = {"deadline": "too little time is left before the deadline"}
 
 _REFUSALS = frozenset(
@@ -48,8 +63,21 @@ def unclear(attempt: AttemptStatus) -> str:
 
 def native(receipt: ReceiptStatus) -> str:
     """The provider's own words: `'undelivered' (not-viber-user)`."""
-    code = f" ({receipt.native_code})" if receipt.native_code else ""
+    code = "" if receipt.native_code in _NO_CODE else f" ({receipt.native_code})"
     return f"'{receipt.native_status}'{code}"
+
+
+def meaning(state: AttemptState, code: str | None) -> str:
+    """What a provider's word means, with the cure where the code is known for one."""
+    return _CURES.get(code or "", MEANINGS[state])
+
+
+def delivery_heard_at(attempt: AttemptStatus) -> dt.datetime | None:
+    """When its delivery came in, which is before it was applied; None if it was not delivered."""
+    receipt = _delivery(attempt)
+    if attempt.delivered_at is None or receipt is None:
+        return attempt.delivered_at
+    return receipt.received_at
 
 
 def effect(status: MessageStatus, attempt: AttemptStatus, receipt: ReceiptStatus) -> str:
@@ -96,7 +124,7 @@ def _why(status: MessageStatus, attempt: AttemptStatus) -> str:
         rule = attempt.error or "no reason is kept"
         return f"skipped: {_SKIPPED.get(rule, rule)}"
     if attempt.state in _REFUSALS:
-        return f"'{attempt.error}': {MEANINGS[attempt.state]}"
+        return f"'{attempt.error}': {meaning(attempt.state, attempt.error)}"
     return _over(status, attempt)
 
 

@@ -32,7 +32,7 @@ def _dimensions(
         raise click.BadParameter(f"use some of {','.join(Dimension)}") from None
 
 
-@click.command()
+@click.command(short_help="Show what came of messages: the funnel, cost, savings.")
 @click.option(
     "--by",
     default="",
@@ -116,8 +116,11 @@ def report(  # noqa: PLR0913  # one for each option
         found = answer(engine, question)
     if csv_file is not None:
         report_csv.write(found, csv_file)
+    if csv_file is not None and not to_stdout:
+        click.echo(f"written: {csv_file.name}", err=True)
     if picture is not None:
         _draw(found, picture)
+        click.echo(f"drawn: {picture}", err=True)
     if as_json:
         print_json(report_json.document(found))
     elif not to_stdout:

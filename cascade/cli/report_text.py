@@ -46,9 +46,14 @@ def render(report: Report) -> RenderableType:
     parts: list[RenderableType] = [_title(report.question), _sentences(report), ""]
     if report.total.channels:
         parts += [_funnel(bands(report.total)), "", _channels(report.total)]
-    if report.groups:
-        parts += ["", _groups(report)]
+    if groups := _groups_of(report):
+        parts += ["", _groups(report.question, groups)]
     return Lines(*parts)
+
+
+def _groups_of(report: Report) -> Sequence[Group]:
+    """Those asked for; by channel alone the total is the only one."""
+    return (report.total,) if report.question.by == {Dimension.CHANNEL} else report.groups
 
 
 def _title(question: Question) -> Text:
@@ -68,14 +73,24 @@ def _sentences(report: Report) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim")
     table.add_column()
-    total = report.total
-    table.add_row("messages", _states(total))
-    table.add_row("reached", _reached(total))
-    table.add_row(f"cost, {report.question.money_by}", _cost(total.costs))
-    for one in total.costs.money:
-        table.add_row("saved", _saved(one))
-    table.add_row("look at", _anomalies(total))
+    for name, words in _said(report):
+        table.add_row(name, words)
     return table
+
+
+def _said(report: Report) -> Iterator[tuple[str, str]]:
+    total = report.total
+    if total.messages.accepted:
+        yield "messages", _states(total)
+        yield "reached", _reached(total)
+    else:
+        yield "messages", "no message matches"
+    if total.messages.accepted or total.costs.money:  # booked for those of an earlier period
+        yield f"cost, {report.question.money_by}", _cost(total.costs)
+    for one in total.costs.money:
+        yield "saved", _saved(one)
+    if total.messages.accepted:
+        yield from (("unusual", words) for words in [*_anomalies(total)] or ["nothing"])
 
 
 def _states(group: Group) -> str:
@@ -120,14 +135,24 @@ def _saved(one: Money) -> str:
     return f"{said}; {grouped(missing)} deliveries have no such price" if missing else said
 
 
-def _anomalies(group: Group) -> str:
+def _anomalies(group: Group) -> Iterator[str]:
+    """Worst first, a line each."""
+    rejected = ", ".join(_rejected(one) for one in group.channels if one.attempts.rejected)
+    if rejected:
+        yield f"rejected, which is ours to mend: {rejected}"
     counts = (
+        (group.costs.unrated, "deliveries without a rate"),
         (group.messages.overlaps, "messages delivered more than once"),
         (group.late, "deliveries after their step had ended"),
-        (group.costs.unrated, "deliveries without a rate"),
     )
-    said = (f"{name}: {grouped(count)}" for count, name in counts if count)
-    return "; ".join(said) or "nothing unusual"
+    for count, name in counts:
+        if count:
+            yield f"{name}: {grouped(count)}"
+
+
+def _rejected(one: ChannelFigures) -> str:
+    attempts = one.attempts
+    return f"{one.channel} {grouped(attempts.rejected)} of {grouped(attempts.called)} called"
 
 
 def _funnel(shown: Sequence[Band]) -> Table:
@@ -177,8 +202,8 @@ def _counted(outcome: str) -> Cell:
     return lambda one: grouped(getattr(one.attempts, outcome))
 
 
-def _groups(report: Report) -> Table:
-    by = report.question.by
+def _groups(question: Question, groups: Sequence[Group]) -> Table:
+    by = question.by
     keys = [one.value for one in Dimension if one in by - {Dimension.CHANNEL}]
     columns, cells = _BY_CHANNEL if Dimension.CHANNEL in by else _BY_MESSAGE
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -186,7 +211,7 @@ def _groups(report: Report) -> Table:
         table.add_column(name)
     for name in columns:
         table.add_column(name, justify="left" if name == "channel" else "right")
-    for group in report.groups:
+    for group in groups:
         for row in cells(group):
             names = (getattr(group.key, name) for name in keys)
             table.add_row(*(Text(str(cell)) for cell in (*names, *row)))

@@ -12,6 +12,7 @@ from cascade.cli.recipients import KEY, LANGUAGE, OF_THE_ROW, SEND_AT, TO, Recor
 from cascade.cli.values import moment
 from cascade.client import Row
 from cascade.domain.errors import CascadeError, IdempotencyConflictError, InvalidInputError
+from cascade.domain.phone import normalise
 from cascade.domain.state import Lane
 from cascade.services.submission import Submission, check
 
@@ -52,13 +53,17 @@ def left_out(asked: Asked, columns: Collection[str]) -> list[str]:
 
 
 def row_of(record: Record, asked: Asked, campaign: Campaign) -> Row:
-    """What the client sends for `record`; raises InvalidInputError."""
+    """What the client sends for `record`; raises InvalidInputError.
+
+    Numbers and times are spelled in one way, so that a file which another program has saved in its
+    own still asks for the same messages.
+    """
     cells = record.cells
     if isinstance(cells, InvalidInputError):
         raise cells
     language = cells.get(LANGUAGE) or None
     row = Row(
-        to=cells.get(TO, "").strip(),
+        to=_phone(cells.get(TO, "").strip()),
         key=cells.get(KEY) or None,
         variables={name: cells[name] for name in asked.places(language) if name in cells},
         language=language,
@@ -81,10 +86,22 @@ def explained(error: CascadeError, record: Record) -> CascadeError:
     )
 
 
-def _moment(cell: str | None) -> dt.datetime | None:
+def _phone(cell: str) -> str:
+    """As E.164; as it stands if it is no number, for which the client refuses it."""
     try:
-        return moment(cell) if cell else None
-    except ValueError:
+        return normalise(cell)
+    except InvalidInputError:
+        return cell
+
+
+def _moment(cell: str | None) -> dt.datetime | None:
+    """In UTC; as it stands if it has no zone, for which the client refuses it."""
+    if not cell:
+        return None
+    try:
+        at = moment(cell.strip())
+        return at if at.utcoffset() is None else at.astimezone(dt.UTC)
+    except (ValueError, OverflowError):
         raise InvalidInputError(
             SEND_AT, "it is no time", "write it as 2026-12-31T10:00+03:00 is written"
         ) from None

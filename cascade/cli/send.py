@@ -21,7 +21,7 @@ from cascade.domain.state import MessageState
 from cascade.storage.status import MessageStatus
 
 
-@click.command()
+@click.command(short_help="Send one message and print its id.")
 @click.option("--to", required=True, help="A phone number, such as +79161234567.")
 @asking
 @click.option(
@@ -61,7 +61,8 @@ def send(  # noqa: PLR0913  # each is an option
     cascade send --to +79161234567 --text "#name#, заказ собран" --var name=Анна --key order-17
     cascade send --to +79161234567 --text "Код 4711" --policy code --priority urgent --wait
     cascade send --to +79161234567 --text "Заказ собран" --text-for sms="Собран" \\
-        --template whatsapp=order_ready:ru --send-at 2026-12-31T10:00+03:00
+        --template whatsapp=order_ready:ru --parameter whatsapp.1=17 \\
+        --send-at 2026-12-31T10:00+03:00
 
     Times are ISO 8601 with a zone. --wait ends with 0 if the message was delivered, and with 1 if
     it was not, or not within --timeout.
@@ -87,6 +88,10 @@ def _follow(cascade: Cascade, message_id: uuid.UUID, timeout: float) -> MessageS
         if (words := _words(status)) != told:
             click.echo(words, err=True)
             told = words
+    if status.state is MessageState.IN_PROGRESS:
+        click.echo(
+            f"not ended within {timeout:g} s; cascade status {message_id} tells more", err=True
+        )
     click.echo(f"cost {total(status.cost)}", err=True)
     return status
 

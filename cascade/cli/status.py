@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import uuid
 
 import click
 
+from rich.console import Console
+from rich.table import Table
+
 from cascade.cli.connection import client
-from cascade.cli.figures import clock, money, total
-from cascade.cli.output import json_option, print_json, print_table
+from cascade.cli.figures import after, clock, money, total
+from cascade.cli.output import console, fitting_table, json_option, print_json
+from cascade.cli.reasons import delivery_heard_at
 from cascade.cli.values import MessageId
 from cascade.storage.status import AttemptStatus, MessageStatus
 
 
-_COLUMNS = ("step", "channel", "account", "state", "why", "tries", "called", "delivered", "cost")
+_SPARE = ("account", "delivered")  # columns that a narrow terminal does without
 
 
-@click.command()
+@click.command(short_help="Show a message and its attempts.")
 @click.argument("message_id", metavar="ID", type=MessageId())
 @json_option
 def status(message_id: uuid.UUID, *, as_json: bool) -> None:
@@ -35,13 +40,15 @@ def status(message_id: uuid.UUID, *, as_json: bool) -> None:
         print_json(as_document(found))
         return
     click.echo("\n".join(heading(found)))
-    print_table(_COLUMNS, map(_row, found.attempts))
+    terminal = console()
+    terminal.print(attempts(found, terminal))
 
 
 def as_document(found: MessageStatus) -> dict[str, object]:
-    """The message for `print_json`, with what it cost in all."""
+    """The message for `print_json`, with what it cost in all; steps count from 1."""
     fields = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
-    return {**fields, "cost": found.cost}
+    steps = [dataclasses.replace(one, step=one.step + 1) for one in found.attempts]
+    return {**fields, "attempts": steps, "cost": found.cost}
 
 
 def heading(found: MessageStatus) -> list[str]:
@@ -53,7 +60,8 @@ def heading(found: MessageStatus) -> list[str]:
         f"message     {found.id}",
         f"state       {state}{over}",
         f"policy      {found.policy}, version {found.policy_version}",
-        f"sender      {found.sender}, {found.priority}",
+        f"sender      {found.sender}",
+        f"priority    {found.priority}",
         f"accepted    {clock(found.created_at)}",
         *scheduled,
         f"deadline    {clock(found.deadline)}",
@@ -62,18 +70,28 @@ def heading(found: MessageStatus) -> list[str]:
     ]
 
 
-def _row(attempt: AttemptStatus) -> tuple[object, ...]:
+def attempts(found: MessageStatus, terminal: Console) -> Table:
+    """A row for each; times count from the acceptance, as those of a trace."""
+    rows = [_row(found, attempt) for attempt in found.attempts]
+    return fitting_table(rows, spare=_SPARE, terminal=terminal)
+
+
+def _row(found: MessageStatus, attempt: AttemptStatus) -> dict[str, object]:
     cost = None
     if attempt.cost is not None and attempt.currency is not None:
         cost = money(attempt.cost, attempt.currency)
-    return (
-        attempt.step + 1,
-        attempt.channel,
-        attempt.account,
-        attempt.state,
-        attempt.error,
-        attempt.tries,
-        attempt.started_at and clock(attempt.started_at),
-        attempt.delivered_at and clock(attempt.delivered_at),
-        cost,
-    )
+    return {
+        "step": attempt.step + 1,
+        "channel": attempt.channel,
+        "account": attempt.account,
+        "state": attempt.state,
+        "why": attempt.error,
+        "tries": attempt.tries,
+        "called": _after(found, attempt.started_at),
+        "delivered": _after(found, delivery_heard_at(attempt)),
+        "cost": cost,
+    }
+
+
+def _after(found: MessageStatus, moment: dt.datetime | None) -> str | None:
+    return None if moment is None else after(moment, found.created_at)

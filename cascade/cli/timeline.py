@@ -84,7 +84,9 @@ def _receipts(
     for receipt in attempt.receipts:
         again = ", again" if receipt.status in seen else ""
         seen.add(receipt.status)
-        heard = f"{reasons.native(receipt)}: {reasons.MEANINGS[receipt.status]}"
+        heard = (
+            f"{reasons.native(receipt)}: {reasons.meaning(receipt.status, receipt.native_code)}"
+        )
         yield receipt.received_at, heard + again + reasons.effect(status, attempt, receipt)
 
 
@@ -101,9 +103,9 @@ def _ending(status: MessageStatus) -> str:
 
 
 def _delivered(status: MessageStatus) -> str:
-    moments = (one.delivered_at for one in status.attempts if one.delivered_at is not None)
-    after = span(min(moments, default=status.created_at) - status.created_at)
-    words = f"delivered over {status.channel} after {after}"
+    moments = (reasons.delivery_heard_at(one) for one in status.attempts)
+    first = min((one for one in moments if one is not None), default=status.created_at)
+    words = f"delivered over {status.channel} after {span(first - status.created_at)}"
     return words if status.success_met else f"{words}, though not read as its policy asks"
 
 

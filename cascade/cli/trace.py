@@ -8,14 +8,14 @@ import uuid
 import click
 
 from cascade.cli.connection import client
-from cascade.cli.figures import clock, span
+from cascade.cli.figures import after, clock
 from cascade.cli.output import json_option, print_json
 from cascade.cli.timeline import Line, summary, timeline
 from cascade.cli.values import MessageId
 from cascade.storage.status import MessageStatus
 
 
-@click.command()
+@click.command(short_help="Tell what was tried, what providers said, and the cost.")
 @click.argument("message_id", metavar="ID", type=MessageId())
 @json_option
 def trace(message_id: uuid.UUID, *, as_json: bool) -> None:
@@ -42,8 +42,8 @@ def trace(message_id: uuid.UUID, *, as_json: bool) -> None:
 
 def _title(status: MessageStatus) -> str:
     return (
-        f"message {status.id} of {status.sender}, {status.priority},"
-        f" policy {status.policy} (version {status.policy_version}),"
+        f"message {status.id} from sender {status.sender}, priority {status.priority},"
+        f" policy {status.policy}, version {status.policy_version},"
         f" accepted {clock(status.created_at)}"
     )
 
@@ -51,7 +51,7 @@ def _title(status: MessageStatus) -> str:
 def _shown(status: MessageStatus, line: Line) -> str:
     if line.at is None:
         return f"{'now':>11}  {'':23}  {line.channel or '':8}  {line.words}"
-    relative = f"+{span(line.at - status.created_at)}"
+    relative = after(line.at, status.created_at)
     absolute = line.at.astimezone(dt.UTC).replace(tzinfo=None).isoformat(" ", "milliseconds")
     return f"{relative:>11}  {absolute}  {line.channel or '':8}  {line.words}"
 

@@ -27,21 +27,24 @@ LEASE = seconds(60.0)  # above the task's hard time limit: nobody publishes with
 PAUSES = (5, 30, 120, 600, 1800, 3600, 7200, 18_000, 36_000)
 
 
-def call(ledger: Ledger, brokers: CallbackBrokers) -> Counter[str]:
+def call(ledger: Ledger, brokers: CallbackBrokers, *, working: float = WORKING) -> Counter[str]:
     """Tells what is due, at least once each and in order per message; counts what it did.
 
     A broker that cannot be reached is waited for once; all that it should be told has failed.
+    After `working` seconds no further broker is tried: its calls are put back, uncounted.
     """
     tally: Counter[str] = Counter()
     if not transaction(ledger.engine, lambda c: begin(c, "call", PAUSE)):
         tally["second"] = 1
         return tally
-    stop_at = time.monotonic() + WORKING
+    stop_at = time.monotonic() + working
     away: set[str] = set()
     while time.monotonic() < stop_at and (claimed := _claim(ledger)):
         tally["claimed"] += len(claimed)
         for broker, callbacks in _by_broker(claimed).items():
-            if broker in away:
+            if time.monotonic() >= stop_at:
+                told = Told()
+            elif broker in away:
                 told = unreachable(callbacks)
             else:
                 told = brokers.tell(broker, callbacks, stop_at=stop_at)
@@ -70,7 +73,7 @@ def _settle(
         ledger.engine, lambda c: settle_callbacks(c, outcomes), patience=SETTLE_PATIENCE
     )
     if given_up:
-        log.error("callers will not be told of the events %s: given up", given_up)
+        log.error("callers will not be told", extra={"event_ids": given_up})
     tally["told"] += len(told.told)
     tally["failed"] += len(told.failed)
     tally["given_up"] += len(given_up)

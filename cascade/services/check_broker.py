@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from cascade.dispatch import queue_lengths
+from cascade.dispatch import ENQUEUE, queue_lengths
 from cascade.services.finding import Finding, ok, red, warning
 from cascade.settings import BrokerSettings, load
 
 
 LONG = 5000  # tasks; a hint carries up to 200 ids, so this is a backlog
+LONG_ENQUEUE = (
+    100  # requests; not even accepted yet, and nothing but their queue's worker sees them
+)
 
 
 def broker() -> Finding:
@@ -33,6 +36,11 @@ def queues() -> Finding:
         return warning(
             f"{name} holds {length:,} tasks, all queues {total:,}",
             f"start more workers for {name}, or see why they stand still",
+        )
+    if lengths[ENQUEUE] > LONG_ENQUEUE:
+        return warning(
+            f"{lengths[ENQUEUE]:,} requests wait in {ENQUEUE}",
+            f"start a worker of queue `{ENQUEUE}`, or see why it stands still",
         )
     return ok(f"{total:,} tasks wait" + (f", most in {name} ({length:,})" if length else ""))
 

@@ -8,13 +8,14 @@ import time
 
 from pathlib import Path
 
+from pydantic import Field
 from pydantic_settings import BaseSettings
 
 from cascade.channels.registry import load_accounts
 from cascade.domain.errors import ConfigurationError
-from cascade.services.finding import Finding, ok, problems, red
+from cascade.services.finding import Finding, cure_of, ok, red
 from cascade.services.inspect_config import Inspection, inspect_policies, inspect_rates
-from cascade.settings import DatabaseSettings, ServiceSettings, load
+from cascade.settings import Addresses, DatabaseSettings, ServiceSettings, load
 
 
 class ConfigSettings(BaseSettings):
@@ -24,6 +25,14 @@ class ConfigSettings(BaseSettings):
 
     config_dir: Path = Path("config")
     gateway_url: str = "http://127.0.0.1:8080"
+
+
+class CallbackSettings(BaseSettings):
+    """The callers' brokers, by name."""
+
+    model_config = DatabaseSettings.model_config
+
+    callback_brokers: Addresses = Field(default_factory=dict)
 
 
 def machine_time() -> dt.datetime:
@@ -36,8 +45,7 @@ def settings() -> Finding:
     try:
         load(ServiceSettings)
     except ConfigurationError as error:
-        found = problems(error)
-        return red(error.problem, f"mend {'; '.join(found)}")
+        return red(error.problem, f"mend {cure_of(error)}")
     return ok("all set")
 
 
@@ -61,7 +69,7 @@ def providers() -> Finding:
             ours.config_dir / "providers.toml", environ=os.environ, gateway_url=ours.gateway_url
         )
     except ConfigurationError as error:
-        return red(f"providers.toml: {error.problem}", f"mend {'; '.join(problems(error))}")
+        return red(f"{error.field}: {error.problem}", cure_of(error))
     return ok(f"{len(accounts)} accounts, with their secrets")
 
 

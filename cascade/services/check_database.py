@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from cascade.services.check_config import ConfigSettings
-from cascade.services.finding import Finding, graded, ok, red, span, warning
+from cascade.domain.errors import shown
+from cascade.services.check_config import CallbackSettings, ConfigSettings
+from cascade.services.finding import Finding, Health, graded, ok, red, span, warning
 from cascade.services.reseal import KeySettings
 from cascade.services.sealed import open_recipient
 from cascade.services.sync import load_channels, load_policies, load_rates
@@ -17,7 +19,7 @@ from cascade.settings import load
 from cascade.storage import health
 from cascade.storage.catalogue import newest_of, stored_rates
 from cascade.storage.database import now
-from cascade.storage.events import callbacks_state
+from cascade.storage.events import callbacks_state, owed_brokers
 from cascade.storage.policies import channel_facts
 from cascade.storage.reseal import key_id_of
 from cascade.storage.sealing import UnknownKeyError, UnsealableError
@@ -89,7 +91,7 @@ def offset(connection: Connection) -> Finding:
     """Only tests move the shared time."""
     moved = health.clock_offset(connection)
     if moved == 0:
-        return ok("the shared time is the server's")
+        return ok("not moved (only tests move it)")
     sign = "ahead of" if moved > 0 else "behind"
     cure = "only tests move it: UPDATE cascade.clock_offset SET offset_by = '0'"
     return red(f"the shared time is {span(abs(moved))} {sign} the server's", cure)
@@ -153,14 +155,14 @@ def set_aside(connection: Connection) -> Finding:
     """Receipts without an attempt."""
     count = health.set_aside(connection)
     cure = "compare with the provider's record: they name messages that are not known here"
-    return warning(f"{count} receipts found no attempt", cure) if count else ok("none")
+    return warning(f"{count:,} receipts found no attempt", cure) if count else ok("none")
 
 
 def unrated(connection: Connection) -> Finding:
     """Deliveries without a price."""
     count = health.unrated(connection)
     cure = "add the rates that `cascade rates check` misses, and price these charges by hand"
-    return warning(f"{count} charges have no amount", cure) if count else ok("none")
+    return warning(f"{count:,} charges have no amount", cure) if count else ok("none")
 
 
 def callbacks(connection: Connection) -> Finding:
@@ -168,19 +170,41 @@ def callbacks(connection: Connection) -> Finding:
     found = callbacks_state(connection)
     if found.given_up:
         cure = "see that the callers' brokers and queues are those they named; read the tick's log"
-        return warning(f"{found.given_up} given up, {found.owed} owed", cure)
+        return warning(f"{found.given_up:,} given up, {found.owed:,} owed", cure)
+    unknown = _unknown_brokers(connection)
+    if unknown:
+        return graded(
+            found.lag,
+            f"{found.owed:,} owed, of them to brokers without an address: {', '.join(unknown)}",
+            "give each its name=address in CASCADE_CALLBACK_BROKERS, and start the workers again",
+            warn_above=-1,
+            red_above=CALLBACKS[1],
+        )
     return graded(
         found.lag,
-        f"{found.owed} owed, the oldest late by {span(found.lag)}",
+        f"{found.owed:,} owed, the oldest late by {span(found.lag)}",
         "see that the brokers of CASCADE_CALLBACK_BROKERS answer",
         warn_above=CALLBACKS[0],
         red_above=CALLBACKS[1],
     )
 
 
+def _unknown_brokers(connection: Connection) -> list[str]:
+    """Brokers that events are owed to, and that this environment does not name, if it names any."""
+    if "CASCADE_CALLBACK_BROKERS" not in os.environ:
+        return []
+    named = load(CallbackSettings).callback_brokers
+    return [shown(one) for one in owed_brokers(connection) if one not in named]
+
+
 def transactions(connection: Connection) -> Finding:
     """What keeps old rows from being cleaned up, and events from being read."""
-    return of_transaction(health.oldest_transaction(connection))
+    found = of_transaction(health.oldest_transaction(connection))
+    hidden = health.hidden(connection)
+    if found.state is not Health.OK or not hidden.sessions:
+        return found
+    seen = f"{found.seen}, but {hidden.sessions} sessions of other roles cannot be looked into"
+    return warning(seen, f"let it, as a superuser: GRANT pg_read_all_stats TO {hidden.role}")
 
 
 def of_transaction(oldest: health.OpenTransaction | None) -> Finding:

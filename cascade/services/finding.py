@@ -56,6 +56,11 @@ def problems(error: ConfigurationError) -> list[str]:
     return lines if head == "mend:" else [str(error).replace("\n", " ")]
 
 
+def cure_of(error: ConfigurationError) -> str:
+    """What to do about all that the error names, in one line."""
+    return "; ".join(problems(error)) if error.cure.startswith("mend:\n") else error.cure
+
+
 def span(seconds: float) -> str:
     """A time to be read at a glance: `0.4 s`, `12 s`, `3 min`, `5 h`, `2 d`."""
     if seconds < 1:

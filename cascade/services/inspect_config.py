@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import tomllib
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from cascade.services.sync import load_channels, load_policies, load_rates
 
 
 HOME = "+7"  # where every channel must have a price
+PAIRS = 3  # of nested prefixes that are named
 
 Accounts = Mapping[str, tuple[Channel, Capabilities]]
 
@@ -120,13 +122,26 @@ def _other_unit(rates: Iterable[Rate], accounts: Accounts) -> Iterator[str]:
 
 
 def _nested(rates: Iterable[Rate], at: dt.datetime) -> Iterator[str]:
-    """Prefixes inside others: the longest one counts."""
+    """Prefixes within others, all in one line: they are no mistake most of the time."""
     prefixes: dict[str, set[str]] = defaultdict(set)
     for rate in rates:
         if rate.valid_from <= at:
             prefixes[rate.account].add(rate.prefix)
-    for account, ours in sorted(prefixes.items()):
-        for inner in sorted(ours):
-            for outer in sorted(ours):
-                if inner != outer and inner.startswith(outer):
-                    yield f"rates.csv: {account}: {inner} overlaps {outer}; the longer one counts"
+    accounts = Counter(pair for ours in prefixes.values() for pair in _pairs(ours))
+    told = [
+        f"{inner} within {outer} ({count} account{'s' if count > 1 else ''})"
+        for (outer, inner), count in sorted(accounts.items())
+    ]
+    if told:
+        rest = [f"and {len(told) - PAIRS} more"] if len(told) > PAIRS else []
+        yield (
+            "rates.csv: the longest prefix counts, which is how a country gets its own price:"
+            f" {'; '.join(told[:PAIRS] + rest)}"
+        )
+
+
+def _pairs(prefixes: Collection[str]) -> Iterator[tuple[str, str]]:
+    """The outer and the inner one."""
+    for outer, inner in itertools.permutations(prefixes, 2):
+        if inner.startswith(outer):
+            yield outer, inner

@@ -11,7 +11,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy.exc import DBAPIError
 
 from cascade.domain.errors import ConfigurationError
-from cascade.services.finding import Finding, problems, red
+from cascade.services.finding import Finding, cure_of, red
 from cascade.storage.database import error_code
 
 
@@ -28,7 +28,7 @@ def finding_of(error: Exception) -> Finding:
     """What a check that failed with `error` has found."""
     match error:
         case ConfigurationError():
-            return red(f"{error.field}: {error.problem}", "; ".join(problems(error)))
+            return red(f"{error.field}: {error.problem}", cure_of(error))
         case DBAPIError():
             return _of_database(error)
         case FileNotFoundError() | PermissionError():

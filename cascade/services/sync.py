@@ -4,15 +4,12 @@ what the channels are able to do.
 
 from __future__ import annotations
 
-import tomllib
-
 from collections import Counter
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine
 
-from cascade.channels.registry import account_for, load_capabilities
-from cascade.domain.errors import ConfigurationError
+from cascade.channels.registry import account_for, load_capabilities, read_toml
 from cascade.domain.money import Rate, read_rates
 from cascade.domain.policy import ChannelFacts, Policy, read_policies
 from cascade.domain.state import Channel
@@ -42,11 +39,7 @@ def sync(engine: Engine, config_dir: Path) -> Counter[str]:
 def load_policies(config_dir: Path) -> list[Policy]:
     """The policies of `policies.toml`, checked against the accounts of `providers.toml`."""
     path = config_dir / "policies.toml"
-    try:
-        document = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(str(path), "it cannot be read as TOML", str(error)) from None
-    return read_policies(path.name, document, load_channels(config_dir))
+    return read_policies(path.name, read_toml(path), load_channels(config_dir))
 
 
 def load_rates(config_dir: Path) -> list[Rate]:

@@ -86,6 +86,15 @@ _STATE = text(f"""
     FROM cascade.events WHERE due_at IS NOT NULL
 """)  # noqa: S608  # a constant
 
+# Of the oldest ones: where millions are owed, this is a look and no count.
+_OWED_BROKERS = text("""
+    SELECT DISTINCT m.on_status ->> 'broker' AS broker
+    FROM (SELECT message_id FROM cascade.events
+        WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 10000) owed
+    JOIN cascade.messages m ON m.id = owed.message_id
+    ORDER BY broker
+""")
+
 # Below the snapshot's xmin no transaction is open any more: nothing can come in behind a reader.
 _READ = text("""
     SELECT transaction, id, message_id, sequence, state, happened_at
@@ -169,6 +178,11 @@ def callbacks_state(connection: Connection) -> CallbacksState:
     return CallbacksState(
         owed=row.owed, overdue=row.overdue, lag=float(row.lag or 0), given_up=row.given_up
     )
+
+
+def owed_brokers(connection: Connection) -> list[str]:
+    """Names of the brokers that callers are still to be told over, by the 10,000 oldest events."""
+    return list(connection.execute(_OWED_BROKERS).scalars())
 
 
 def read_events(

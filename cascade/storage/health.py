@@ -33,6 +33,14 @@ class OpenTransaction:
 
 
 @dataclass(frozen=True, slots=True)
+class Hidden:
+    """How many sessions of other roles `role` cannot look into; it is quoted as SQL wants it."""
+
+    sessions: int
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
 class SealedMessage:
     """What a key must open."""
 
@@ -87,6 +95,13 @@ _OLDEST_TRANSACTION = text("""
     WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid() AND backend_type = 'client backend'
         AND (datname = current_database() OR backend_xid IS NOT NULL)
     ORDER BY xact_start LIMIT 1
+""")
+
+# Of a role that is not one's own, pg_stat_activity tells no more than that it is there.
+_HIDDEN = text("""
+    SELECT count(*) AS sessions, quote_ident(current_user) AS role FROM pg_stat_activity
+    WHERE datid IS NOT NULL AND usesysid IS NOT NULL AND NOT pg_has_role(usesysid, 'USAGE')
+        AND NOT pg_has_role('pg_read_all_stats', 'USAGE')
 """)
 
 _MESSAGES = text("""
@@ -164,9 +179,14 @@ def unrated(connection: Connection) -> int:
 
 
 def oldest_transaction(connection: Connection) -> OpenTransaction | None:
-    """Of those that keep rows from being cleaned up or events from being read."""
+    """Of those that keep rows from being cleaned up or events from being read, and can be seen."""
     row = connection.execute(_OLDEST_TRANSACTION).one_or_none()
     return None if row is None else OpenTransaction(row.pid, float(row.age), row.state)
+
+
+def hidden(connection: Connection) -> Hidden:
+    """Whose transactions `oldest_transaction` passes by."""
+    return Hidden(*connection.execute(_HIDDEN).one())
 
 
 def sealed_messages(connection: Connection, count: int) -> list[SealedMessage]:

@@ -250,6 +250,7 @@ charges = Table(
     CheckConstraint("(rate_id IS NULL) = (amount IS NULL)", name="rated"),
     CheckConstraint("(sms_amount IS NULL) = (sms_currency IS NULL)", name="sms"),
     Index("charges_booked_idx", "booked_at"),
+    Index("charges_unrated_idx", "attempt_id", postgresql_where=text("amount IS NULL")),
 )
 
 # What happened to messages after they were accepted, numbered per message. A row is read in the

@@ -23,7 +23,7 @@ class Order(models.Model):
         """The order is ready and its customer is told, or neither, whoever rolls back and why.
 
         The message goes out after the commit of the outermost `atomic`. Raises InvalidInputError
-        for a phone that is none.
+        for a phone that is none, and IdempotencyConflictError for another one than the first time.
         """
         self.is_ready = True
         self.message_id = cascade().send(

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET, require_POST
 
-from cascade import InvalidInputError
+from cascade import IdempotencyConflictError, InvalidInputError
 from examples.django_shop.apps import cascade
 from examples.django_shop.models import Order
 
@@ -29,6 +29,8 @@ def ready(request: HttpRequest, order_id: int) -> HttpResponse:
             put_on(request.POST["shelf"])
     except InvalidInputError as error:  # its words hold no phone number
         return JsonResponse({"error": f"{error.field}: {error.problem}"}, status=422)
+    except IdempotencyConflictError:  # the key belongs to the first request
+        return JsonResponse({"error": "it was ready before, for another phone"}, status=409)
     except LookupError as error:
         return JsonResponse({"error": str(error)}, status=409)
     return JsonResponse({"message_id": str(order.message_id)}, status=202)

@@ -25,7 +25,7 @@ from sqlalchemy import MetaData, create_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.schema import CreateSchema
 
-from cascade import Cascade, InvalidInputError
+from cascade import Cascade, IdempotencyConflictError, InvalidInputError
 
 
 class Base(DeclarativeBase):
@@ -97,6 +97,8 @@ def ready(order_id: int, customer: Customer, cascade: Client, session: Transacti
         )
     except InvalidInputError as error:  # its words hold no phone number
         raise HTTPException(422, f"{error.field}: {error.problem}") from None
+    except IdempotencyConflictError:  # the key belongs to the first request
+        raise HTTPException(409, "this order was ready before, for another phone") from None
     session.merge(Order(id=order_id, message_id=message_id))
     return message_id
 

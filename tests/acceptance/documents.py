@@ -1,4 +1,6 @@
-"""Running what documents say: each kind of code block in its own way."""
+"""`python -m tests.acceptance.documents README.md` runs what it says: each kind of code block in its own
+way, all in one process, as its reader would.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import tomllib
 
 from collections.abc import Iterator
@@ -15,9 +18,6 @@ import yaml
 
 from sybil import Document, Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
-
-from cascade.domain.policy import read_policies
-from cascade.services.sync import load_channels
 
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +48,10 @@ def as_toml(example: Example) -> None:
     """Reads a block as TOML, and as policies where it is some."""
     document = tomllib.loads(example.parsed)
     if "policies" in document:
+        # Here, since they take longer to load than most documents to run.
+        from cascade.domain.policy import read_policies  # noqa: PLC0415  # see above
+        from cascade.services.sync import load_channels  # noqa: PLC0415  # see above
+
         read_policies("policies.toml", document, load_channels(ROOT / "config"))
 
 
@@ -86,3 +90,13 @@ def shown_commands(path: Path) -> Iterator[str]:
     text = path.read_text("utf-8")
     for block in re.findall(r"^ *```console\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL):
         yield from (line.strip() for line in block.splitlines() if line.strip())
+
+
+def main() -> None:
+    """Runs the code blocks of a document; the first that fails ends it with a traceback."""
+    for example in parsed(Path(sys.argv[1])).examples():
+        example.evaluate()
+
+
+if __name__ == "__main__":
+    main()

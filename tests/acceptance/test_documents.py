@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 import sys
 
 from pathlib import Path
@@ -18,7 +19,6 @@ from tests.acceptance.documents import (
     RUN,
     SHOWN,
     languages,
-    parsed,
     shown_commands,
 )
 from tests.acceptance.service import Service
@@ -35,28 +35,47 @@ def names(path: Path) -> str:
 
 
 @pytest.fixture
-def reader(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody who follows a document with the service running, in a directory of their own."""
-    for name, value in service.stack.environ.items():
-        monkeypatch.setenv(name, value)
-    database = service.stack.environ["CASCADE_DATABASE_URL"].partition("://")[2]
-    monkeypatch.setenv("SHOP_DATABASE_URL", f"postgresql+psycopg2://{database}")
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+def directory(tmp_path: Path) -> Path:
+    """Where somebody is who follows a document: it has all that the documents name."""
     shutil.copytree(ROOT / "config", tmp_path / "config")
     (tmp_path / "examples").mkdir()
     rows = (ROOT / "examples" / "recipients.csv").read_text("utf-8").splitlines(keepends=True)
     (tmp_path / "examples" / "recipients.csv").write_text("".join(rows[:20]), "utf-8")
-    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
-@pytest.mark.usefixtures("reader")
+@pytest.fixture
+def environ(service: Service) -> dict[str, str]:
+    """The reader's environment: that of the running service."""
+    of_service = service.stack.environ
+    database = of_service["CASCADE_DATABASE_URL"].partition("://")[2]
+    return (
+        dict(os.environ)
+        | of_service
+        | {
+            "SHOP_DATABASE_URL": f"postgresql+psycopg2://{database}",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+        }
+    )
+
+
 @pytest.mark.parametrize(
     "path", [path for path in DOCUMENTS if RUN & set(languages(path))], ids=names
 )
-def test_the_code_blocks_of_a_document_run(path: Path) -> None:
-    for example in parsed(path).examples():
-        example.evaluate()
+def test_the_code_blocks_of_a_document_run(
+    path: Path, directory: Path, environ: dict[str, str]
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.acceptance.documents", str(path)],
+        cwd=directory,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=names)

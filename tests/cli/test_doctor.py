@@ -79,7 +79,9 @@ def test_a_check_that_there_is_not_is_wrong_use():
     result = doctor({}, "--only", "database,weather")
 
     assert result.exit_code == 2
-    assert "'weather'" in result.stderr
+    assert f"there is no check 'weather'; there are {', '.join(NAMES)}" in " ".join(
+        result.stderr.split()
+    )
 
 
 def test_what_is_seen_is_not_taken_for_markup(engine, whole: dict[str, str]):

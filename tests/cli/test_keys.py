@@ -94,6 +94,16 @@ def test_after_a_rotation_the_old_key_can_be_dropped(journey: Journey, rotating:
 
 
 @pytest.mark.integration
+def test_never_more_rows_are_done_than_there_are(journey: Journey, rotating: dict[str, str]):
+    journey.send()
+    journey.change("ANALYZE cascade.messages")
+    for _ in range(3):
+        journey.send()
+
+    assert " 4/4 rows" in rotate(rotating).stderr
+
+
+@pytest.mark.integration
 def test_requests_that_wait_in_the_broker_keep_the_old_key(
     journey: Journey, rotating: dict[str, str], broker_url: str
 ):

@@ -52,6 +52,24 @@ def test_a_file_that_is_no_toml_is_a_problem(run, config: Path):
     assert "cannot be read as TOML" in found["problems"][0]
 
 
+def test_a_directory_that_is_not_there_is_named_once_with_the_cure(run):
+    result = run("policies", "check", "/nonexistent")
+
+    assert result.exit_code == 3
+    assert result.stdout == (
+        "problem  /nonexistent/providers.toml: there is no such file;"
+        " name the directory that holds policies.toml and providers.toml\n"
+    )
+
+
+def test_policies_that_are_missing_beside_the_accounts_are_named(run, config: Path):
+    (config / "policies.toml").unlink()
+
+    [line] = run("policies", "check", config).stdout.splitlines()
+
+    assert line.startswith(f"problem  {config}/policies.toml: there is no such file; name")
+
+
 def test_problems_of_the_accounts_are_told_one_by_one(run, config: Path):
     edit(config / "providers.toml", 'provider = "smsc"', 'provider = "post"')
     edit(config / "providers.toml", 'provider = "devino"', 'provider = "pigeon"')

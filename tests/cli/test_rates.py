@@ -27,7 +27,22 @@ def test_sound_rates_end_with_0_and_overlaps_are_told(run):
 
     assert result.exit_code == 0, result.output
     assert "37 rates, no problem" in result.stdout
-    assert "note     rates.csv: smsc: +77 overlaps +7; the longer one counts" in result.stdout
+    [note] = [line for line in result.stdout.splitlines() if "+77" in line]
+    assert note == (
+        "note     rates.csv: the longest prefix counts, which is how a country gets its own price:"
+        " +77 within +7 (5 accounts)"
+    )
+
+
+def test_overlaps_are_told_in_one_line_however_many(run, config: Path):
+    with (config / "rates.csv").open("a") as rates:
+        for digits in range(70, 76):
+            rates.write(f"smsc,sms,+{digits}1,segment,2.00,RUB,2026-01-01T00:00:00Z\n")
+
+    result = run("rates", "check", config, "--json")
+
+    [note] = json.loads(result.stdout)["notes"]
+    assert note.endswith("; and 4 more")
 
 
 def test_an_account_without_a_rate_is_named_with_the_steps_that_need_it(run, config: Path):
@@ -84,6 +99,14 @@ def test_the_rate_in_force_is_shown_not_those_before_it(journey: Journey, run):
     [line] = [one for one in result.stdout.splitlines() if " +7 " in one]
     assert "2.00 RUB a segment" in line
     assert "notify-vk" not in result.stdout
+
+
+@pytest.mark.integration
+def test_an_account_without_any_rate_is_refused(journey: Journey, run):
+    result = run("rates", "show", "--account", "nobody")
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--account: no rate of 'nobody' is in force; see `cascade rates show`" in result.stderr
 
 
 @pytest.mark.integration

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cascade.channels.base import Accepted, Rejected
+from cascade.cli.funnel import grouped
 from cascade.domain.state import AttemptState, Channel
 from tests.cli.conftest import Run
 from tests.services.journey import PHONE, WORDS, Journey, a_step
@@ -127,7 +129,47 @@ def test_a_person_reads_sentences_bars_and_numbers_with_their_base(campaign: Jou
     [bar] = [line for line in said.splitlines() if "2 (50.0 % of called)" in line]
     assert bar.count("█") == 15
     assert "bank" in said
-    assert "nothing unusual" in said
+    assert re.search("unusual +rejected, which is ours to mend: sms 1 of 2 called", said)
+
+
+def test_where_all_is_as_usual_it_is_said(campaign: Journey, run: Run):
+    assert re.search("unusual +nothing", run("report", "--sender", "shop").stdout)
+
+
+def test_thousands_are_parted_as_in_every_command():
+    assert grouped(1048576) == "1,048,576"
+
+
+def test_groups_by_channel_alone_are_shown(campaign: Journey, run: Run):
+    said = run("report", "--by", "channel").stdout.replace("\N{NO-BREAK SPACE}", " ")
+
+    heading, viber, sms = said.splitlines()[-3:]
+    assert heading.split()[:3] == ["channel", "called", "delivered"]
+    assert viber.split()[:5] == ["viber", "4", "2", "50.0", "%"]
+    assert sms.split()[:5] == ["sms", "2", "1", "50.0", "%"]
+
+
+@pytest.mark.parametrize("option", [("--sender", "nobody"), ("--until", "2020-01-01")])
+def test_a_report_of_nothing_says_so_and_no_share_of_it(
+    campaign: Journey, run: Run, option: tuple[str, str]
+):
+    result = run("report", *option)
+
+    assert result.exit_code == 0
+    assert "no message matches" in result.stdout
+    assert "of accepted" not in result.stdout
+
+
+def test_files_that_were_written_are_named_beside_the_report(
+    campaign: Journey, run: Run, tmp_path: Path
+):
+    picture, table = tmp_path / "funnel.svg", tmp_path / "report.csv"
+
+    result = run("report", "--picture", picture, "--csv", table, "--json")
+
+    assert result.stderr.splitlines() == [f"written: {table}", f"drawn: {picture}"]
+    assert json.loads(result.stdout)["total"]["accepted"] == 4
+    assert run("report", "--csv", "-").stderr == ""
 
 
 def test_what_is_unusual_is_said(campaign: Journey, run: Run):

@@ -182,4 +182,21 @@ def test_a_message_that_is_not_delivered_in_time_is_no_success(journey: Journey,
         "cost": {},
     }
     assert still_open.exit_code == 1
-    assert still_open.stderr == "in progress: vk queued\ncost nothing\n"
+    [message_id] = still_open.stdout.split()
+    assert still_open.stderr.splitlines() == [
+        "in progress: vk queued",
+        f"not ended within 0 s; cascade status {message_id} tells more",
+        "cost nothing",
+    ]
+
+
+def test_a_broker_that_is_away_is_said_and_is_no_failure(
+    environment: dict[str, str], journey: Journey, run: Run
+):
+    environment["CASCADE_BROKER_URL"] = "redis://127.0.0.1:1/0"
+
+    result = run("send", *TO, "--text", WORDS)
+
+    assert result.exit_code == 0
+    assert journey.message(uuid.UUID(result.stdout.strip())).state == "in_progress"
+    assert result.stderr == ("accepted; the broker cannot be reached, so the tick will send it\n")

@@ -119,6 +119,7 @@ def test_rows_that_are_refused_are_listed_by_line_and_the_rest_goes_on(a_file, r
         f"{phone(6)}",
         f'{phone(7)},"а"б,',
         f"{phone(8)},Вера,2090-01-01T10:00+03:00",
+        f"{phone(9)},Лев,0001-01-01T00:00+03:00",
     )
 
     result = run("send-csv", path, *TEXT)
@@ -137,13 +138,14 @@ def test_rows_that_are_refused_are_listed_by_line_and_the_rest_goes_on(a_file, r
         ("8", "send_at"),
         ("9", "variables['name']"),
         ("10", "row"),
+        ("12", "send_at"),
     ]
     assert [listed[1]["problem"], listed[5]["problem"]] == [
         "it has 4 cells under 3 columns",
         "its quotes do not match",
     ]
     assert all(one["cure"] for one in listed)
-    assert f"6 refused, listed in {path}.errors.csv" in result.stdout
+    assert f"7 refused, listed in {path}.errors.csv" in result.stdout
 
 
 def test_no_number_and_no_text_is_printed_or_listed(a_file, run: Run):
@@ -201,6 +203,36 @@ def test_after_mending_only_what_was_refused_is_sent(a_file, summary, sent):
 
     assert (mended["new"], mended["repeated"], mended["refused"]) == (1, 2, 0)
     assert set(sent().values()) == {1}
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    ["8 916 123-45-67", "79161234567", "+7 (916) 123-45-67", " 8(916)1234567 "],
+)
+def test_a_number_that_another_program_has_spelled_anew_is_not_sent_to_twice(
+    a_file, summary, sent, spelled: str
+):
+    path = a_file("to,name", f"{spelled},Анна")
+    summary(path, *TEXT)
+
+    a_file("to,name", "+79161234567,Анна")
+    mended = summary(path, *TEXT)
+
+    assert (mended["new"], mended["repeated"], mended["refused"]) == (0, 1, 0)
+    assert sent() == {("+79161234567", "Анна, готово"): 1}
+
+
+@pytest.mark.parametrize("key", ["", "order-17"])
+def test_a_row_with_its_number_and_time_spelled_anew_is_the_same_request(
+    a_file, summary, sent, key: str
+):
+    path = a_file("to,name,key,send_at", f"8 916 0000001,Анна,{key},2090-01-01T10:00+03:00")
+    summary(path, *TEXT)
+
+    a_file("to,name,key,send_at", f"{phone(1)},Анна,{key},2090-01-01 07:00:00Z")
+    mended = summary(path, *TEXT)
+
+    assert (mended["new"], mended["repeated"], mended["refused"]) == (0, 1, 0)
 
 
 def test_equal_rows_are_as_many_messages_and_stay_so(a_file, summary, sent):

@@ -116,7 +116,9 @@ def test_times_are_counted_from_the_acceptance_and_given_whole(journey: Journey,
     shown = run("trace", message_id).stdout.splitlines()
 
     accepted = journey.message(message_id).created_at
-    assert shown[0].startswith(f"message {message_id} of shop, normal, policy default (version 1)")
+    assert shown[0].startswith(
+        f"message {message_id} from sender shop, priority normal, policy default, version 1,"
+    )
     assert f"accepted {accepted:%Y-%m-%d %H:%M:%S}" in shown[0]
     assert shown[1].split()[:2] == ["+0", "s"]
     started = journey.attempt(message_id, 0).started_at.isoformat(" ", "milliseconds")
@@ -204,11 +206,11 @@ def test_a_step_that_waited_too_long_is_told_as_never_sent(journey: Journey, wor
 def test_a_step_without_time_before_the_deadline_is_skipped(journey: Journey, words, summary):
     journey.policy(a_step(Channel.VK), a_step(Channel.VIBER, ttl_minimum=30), a_step(Channel.SMS))
     message_id = journey.send(deadline=now(journey) + dt.timedelta(seconds=20))
-    journey.call(message_id, Rejected("INCORRECT_SIGNATURE"))
+    journey.call(message_id, Rejected("BLOCKED"))
     journey.call(message_id, Undeliverable("8"))
 
     assert words(message_id)[1:] == [
-        ("vk", "'INCORRECT_SIGNATURE': refused, which is ours to mend, so viber was next"),
+        ("vk", "'BLOCKED': refused, which is ours to mend, so viber was next"),
         ("viber", "skipped: too little time is left before the deadline, so sms was next"),
         ("sms", "smsc is called"),
         ("sms", "'8': cannot be delivered, and no step was left"),
@@ -318,6 +320,65 @@ def test_a_read_receipt_is_told_beside_the_delivery(journey: Journey, words):
     journey.collect()
 
     assert words(message_id)[-1] == ("vk", "'read': read")
+
+
+@pytest.mark.parametrize(
+    ("code", "cure"),
+    [
+        (
+            "INCORRECT_SIGNATURE",
+            "mend the account's client secret, or this machine's clock by NTP",
+        ),
+        ("NOT_ALLOWED_IP", "have the provider add it"),
+        ("UNSUPPORTED_TEMPLATE", "compare them letter by letter"),
+        ("131047", 'give templates={"whatsapp": …}'),
+    ],
+)
+def test_a_refusal_that_is_met_often_is_told_with_its_cure(
+    journey: Journey, words, code: str, cure: str
+):
+    message_id = journey.send()
+    journey.call(message_id, Rejected(code))
+
+    assert words(message_id)[1][1].startswith(f"'{code}': ")
+    assert f"{cure}, so ok was next" in words(message_id)[1][1]
+
+
+def test_a_cure_is_told_for_a_receipt_too(journey: Journey, words):
+    journey.policy(a_step(Channel.WHATSAPP), a_step(Channel.SMS))
+    message_id = journey.send()
+    journey.call(message_id, Accepted(("wamid.1",)))
+    hear_native(journey, message_id, AttemptState.REJECTED, "failed", "131047")
+
+    assert words(message_id)[2][1] == (
+        "'failed' (131047): a text outside of the 24 hours;"
+        ' give templates={"whatsapp": …}, so sms was next'
+    )
+
+
+def test_a_code_that_says_nothing_is_left_out(journey: Journey, words):
+    message_id = journey.send()
+    journey.call(message_id, Accepted())
+    hear_native(journey, message_id, AttemptState.DELIVERED, "1", "0")
+
+    assert words(message_id)[-1][1] == "'1': delivered; charged 0.30 RUB"
+
+
+def test_line_and_summary_name_one_time_of_the_delivery(journey: Journey, run: Run):
+    """That at which its receipt came, however long it waited to be applied."""
+    message_id = journey.send()
+    journey.call(message_id, Accepted())
+    journey.advance(3)
+    journey.hear_of(message_id, AttemptState.DELIVERED)
+    journey.advance(5)
+    journey.collect()
+
+    *_, line, last = run("trace", message_id).stdout.splitlines()
+
+    after = re.match(r" *\+([0-9.]+ s)  ", line)
+    assert after is not None
+    assert float(after[1].split()[0]) < 5
+    assert last.startswith(f"delivered over vk after {after[1]};")
 
 
 def test_a_repeated_word_is_told_as_said_again(journey: Journey, words):

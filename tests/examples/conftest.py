@@ -24,7 +24,7 @@ def examples(
         seed=1,
         scale=SCALE,
         database_url=postgres_url,
-        broker_url=re.sub(r"/\d+$", "/2", broker_url),  # other tests may have a stack on the first
+        broker_url=re.sub(r"/\d+$", "/2", broker_url),  # other tests fill the first database
         workers={"all": (queue_names(), 6)},
         has_flower=False,
     )

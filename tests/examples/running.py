@@ -83,6 +83,11 @@ class Examples:
         with self._engine.connect() as connection:
             return connection.execute(text(statement), values).all()
 
+    def change(self, statement: str, **values: object) -> None:
+        """What somebody else does to the tables meanwhile."""
+        with self._engine.begin() as connection:
+            connection.execute(text(statement), values)
+
     def log(self, name: str) -> str:
         """All that a server has said so far."""
         return (self._stack.directory / "logs" / f"{name}.log").read_text("utf-8")

@@ -37,7 +37,7 @@ def test_one_message_passes_four_channels_and_its_script_says_what_each_said(
 
 
 @pytest.mark.parametrize(
-    ("phone", "channels"), [("+79161211111", "viber"), ("+79161211511", "viber then sms")]
+    ("phone", "channels"), [("+79161211111", "viber"), ("+79161211511", "sms, after viber")]
 )
 def test_a_code_goes_out_once_in_the_urgent_lane_and_is_never_printed(
     examples: Examples, phone: str, channels: str

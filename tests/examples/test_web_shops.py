@@ -25,6 +25,8 @@ def test_the_fastapi_shop_sends_once_however_often_the_event_comes(examples: Exa
     page = f"{shop}/orders/17/notification"
     assert await_end(page) == {"state": "delivered", "channel": "vk", "cost": {"RUB": "0.300000"}}
 
+    other = {"phone": "+79163011112"}
+    assert requests.post(f"{shop}/orders/17/ready", json=other, timeout=10).status_code == 409
     refused = requests.post(f"{shop}/orders/18/ready", json={"phone": "12345"}, timeout=10)
     assert refused.status_code == 422
     assert refused.json()["detail"].startswith("to: ")
@@ -44,6 +46,10 @@ def test_the_django_shop_sends_with_its_commit_and_nothing_with_its_rollback(
     assert ready(shop, failing, shelf="full").status_code == 409
     assert ready(shop, wrong, shelf="A7").status_code == 422
     assert ready(shop, fine, shelf="A7").status_code == 202
+    examples.change(
+        "UPDATE shop_order SET phone = :phone WHERE id = :id", phone="+79164011112", id=fine
+    )
+    assert ready(shop, fine, shelf="A8").status_code == 409
     page = f"{shop}/orders/{fine}/notification"
     assert await_end(page) == {"state": "delivered", "channel": "vk"}
     assert examples.rows("SELECT id FROM shop_order WHERE is_ready") == [(fine,)]

@@ -19,12 +19,13 @@ from kombu import Connection, Message, Queue
 from typing_extensions import override
 
 from cascade import OnStatus
-from cascade.callbacks import CallbackBrokers, Told
+from cascade.callbacks import CallbackBrokers, Told, unreachable
 from cascade.channels.base import Accepted
 from cascade.dispatch import is_amqp
 from cascade.domain import engine
 from cascade.domain.callback import Callback
 from cascade.domain.state import Channel, MessageState
+from cascade.logs import TextFormatter
 from cascade.services.advance import advance
 from cascade.services.call import LEASE, PAUSES, SET, call
 from cascade.storage.database import transaction
@@ -219,8 +220,8 @@ def test_after_ten_tries_it_is_given_up_with_an_alert_and_the_next_event_goes(
     [event] = journey.rows(
         "SELECT id FROM cascade.events WHERE message_id = :id AND sequence = 1", id=message_id
     )
-    alerts = [one.getMessage() for one in caplog.records if one.levelno == logging.ERROR]
-    assert alerts == [f"callers will not be told of the events [{event.id}]: given up"]
+    [alert] = [one for one in caplog.records if one.levelno == logging.ERROR]
+    assert TextFormatter().format(alert).endswith(f"callers will not be told event_ids={event.id}")
     run(journey, brokers, after=5)
     assert [one["sequence"] for one in shop.called()] == [2]
 
@@ -254,6 +255,36 @@ def test_a_broker_that_never_answers_costs_the_others_one_wait(
 
     assert time.monotonic() - begun < 5 * PATIENCE
     assert len(shop.called()) == 1
+
+
+class Slow(CallbackBrokers):
+    """Each costs as much time as a run has, and then cannot be reached."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.asked: list[str] = []
+
+    @override
+    def tell(self, broker: str, callbacks: Sequence[Callback], *, stop_at: float) -> Told:
+        self.asked.append(broker)
+        while time.monotonic() < stop_at:
+            pass
+        return unreachable(callbacks)
+
+
+def test_brokers_that_a_run_has_no_time_for_are_not_tried_and_lose_no_try(
+    journey: Journey,
+) -> None:
+    brokers = [f"frozen-{number}" for number in range(15)]
+    sent = [cancelled(journey, OnStatus(task="t", queue="q", broker=one)) for one in brokers]
+    slow = Slow()
+    journey.advance(1)
+
+    tally = call(journey.ledger, slow, working=0.05)
+
+    assert len(slow.asked) == 1
+    assert tally == Counter(claimed=15, failed=1)
+    assert [owed(journey, one) for one in sent].count([(0, False)]) == 14
 
 
 @pytest.mark.parametrize("url", ["nonsense://secret@host", "redis://u:secret@host:port/0"])

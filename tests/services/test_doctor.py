@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import re
+import secrets
 import shutil
 import socket
 import time
@@ -12,14 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from sqlalchemy import make_url, text
+from sqlalchemy import Engine, make_url, text
 
 from cascade.channels.base import Receipt
+from cascade.dispatch import ENQUEUE, Dispatcher, producer_app, queue
 from cascade.domain.event import OnStatus
 from cascade.domain.state import AttemptState
-from cascade.services.check_database import of_transaction
+from cascade.services.check_database import of_transaction, transactions
 from cascade.services.doctor import NAMES, Diagnosis, examine
 from cascade.services.finding import Health, span
+from cascade.storage import health
 from cascade.storage.database import connect, transaction
 from cascade.storage.health import OpenTransaction, oldest_transaction
 from cascade.storage.migrate import upgrade
@@ -188,7 +191,7 @@ def test_clocks_that_differ_are_noticed(journey: Journey, seconds: float, expect
 
 
 def test_a_moved_shared_time_is_red_until_its_cure_is_run(journey: Journey):
-    assert state("offset") is Health.OK
+    assert look("offset")["offset"].seen == "not moved (only tests move it)"
     journey.advance(0.5)
 
     cure = red("offset", cure="UPDATE").cure
@@ -241,8 +244,16 @@ def test_deliveries_without_a_price_are_counted(journey: Journey):
     assert "cascade rates check" in found.cure
 
 
+def test_deliveries_without_a_price_are_found_by_an_index(engine: Engine):
+    with engine.begin() as connection:
+        connection.execute(text("SET LOCAL enable_seqscan = off"))
+        plan = connection.execute(text(f"EXPLAIN {health._UNRATED.text}")).scalars().all()
+
+    assert "charges_unrated_idx" in "".join(plan)
+
+
 def test_callers_who_are_not_told_are_noticed(journey: Journey):
-    journey.deliver(journey.send(on_status=OnStatus(task="told", queue="shop")))
+    journey.deliver(journey.send(on_status=OnStatus(task="told", queue="shop", broker="shop")))
     assert state("callbacks") is Health.OK
 
     journey.advance(20)
@@ -251,6 +262,37 @@ def test_callers_who_are_not_told_are_noticed(journey: Journey):
     red("callbacks", cure="CASCADE_CALLBACK_BROKERS")
     journey.change("UPDATE cascade.events SET due_at = NULL, tries = 10")
     assert "1 given up" in look("callbacks")["callbacks"].seen
+
+
+def test_callers_whose_broker_nobody_knows_are_noticed_before_they_are_late(
+    journey: Journey, setenv: Setenv, monkeypatch: pytest.MonkeyPatch
+):
+    journey.deliver(journey.send(on_status=OnStatus(task="told", queue="shop", broker="crm")))
+
+    found = look("callbacks")["callbacks"]
+    assert found.state is Health.WARNING
+    assert found.seen == "1 owed, of them to brokers without an address: 'crm'"
+    assert "CASCADE_CALLBACK_BROKERS" in found.cure
+
+    setenv("CASCADE_CALLBACK_BROKERS", "crm=redis://crm/0")
+    assert state("callbacks") is Health.OK
+    monkeypatch.delenv("CASCADE_CALLBACK_BROKERS")  # nothing is known of it where it is not set
+    assert state("callbacks") is Health.OK
+
+
+def test_requests_that_nobody_takes_in_are_noticed_early(broker_url: str):
+    assert state("queues") is Health.OK
+    app = producer_app(broker_url)
+    try:
+        for _ in range(101):
+            Dispatcher(app).send(ENQUEUE, ["id", "sealed"], ENQUEUE)
+        found = look("queues")["queues"]
+    finally:
+        with app.connection_for_write() as connection:
+            queue(ENQUEUE)(connection.default_channel).purge()
+
+    assert (found.state, found.seen) == (Health.WARNING, "101 requests wait in cascade.enqueue")
+    assert "start a worker of queue `cascade.enqueue`" in found.cure
 
 
 def test_an_open_transaction_is_found(journey: Journey, database_url: str):
@@ -262,6 +304,34 @@ def test_an_open_transaction_is_found(journey: Journey, database_url: str):
 
     assert found is not None
     assert (found.pid, found.state) == (pid, "idle in transaction")
+
+
+@pytest.fixture
+def limited(engine: Engine) -> Iterator[str]:
+    """A role that may look into no session but its own."""
+    role = f"limited_{secrets.token_hex(4)}"
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE ROLE {role}"))
+    yield role
+    with engine.begin() as connection:
+        connection.execute(text(f"DROP ROLE {role}"))
+
+
+def test_what_other_roles_have_open_is_not_passed_by_in_silence(engine: Engine, limited: str):
+    with engine.begin() as other, engine.connect() as connection:
+        pid = other.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        connection.execute(text(f"SET ROLE {limited}"))
+        blind = transactions(connection)
+        cure = blind.cure.partition(": ")[2]
+        connection.execute(text(f"RESET ROLE; {cure}; SET ROLE {limited}"))
+        seeing, oldest = transactions(connection), oldest_transaction(connection)
+
+    assert blind.state is Health.WARNING
+    assert "sessions of other roles cannot be looked into" in blind.seen
+    assert cure == f"GRANT pg_read_all_stats TO {limited}"
+    assert seeing.state is Health.OK
+    assert oldest is not None
+    assert oldest.pid == pid
 
 
 @pytest.mark.parametrize(
@@ -358,7 +428,12 @@ def test_files_that_are_not_there_fail_their_checks_and_no_others(
     }
     assert found["offset"].state is Health.OK
     assert found["synced"].seen == "not looked at"
-    red("synced", cure="cannot be read")
+    cure = "name the directory that holds policies.toml and providers.toml"
+    for name in ("providers", "synced"):
+        said = red(name, cure=cure)
+        assert "/nowhere/p" not in said.cure
+        assert "there is no such file" in said.seen
+    red("policies", cure=cure)
 
 
 def test_a_secret_of_a_provider_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch):

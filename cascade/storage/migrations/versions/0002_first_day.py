@@ -29,31 +29,40 @@ BUSY = """
         autovacuum_analyze_scale_factor = 0.05)
 """
 
-ADDED: dict[str, list[sa.Column[object]]] = {
-    "policies": [
-        sa.Column("deadline", sa.Integer(), server_default=sa.text("259200"), nullable=False)
-    ],
-    "messages": [
-        sa.Column("send_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("on_status", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
-    ],
-    "charges": [
-        sa.Column("sms_amount", sa.Numeric(precision=14, scale=6), nullable=True),
-        sa.Column("sms_currency", sa.Text(), nullable=True),
-    ],
+# Each in a transaction of its own: whoever sends locks `policies` before `messages`, and whoever
+# moves a message on locks them the other way round. Each may be repeated after an interruption.
+CHANGES = (
+    """
+    ALTER TABLE cascade.messages
+        ADD COLUMN IF NOT EXISTS send_at timestamptz,
+        ADD COLUMN IF NOT EXISTS on_status jsonb
+    """,
+    # Not valid: the next revision reads the rows, without holding anybody up.
+    """
+    ALTER TABLE cascade.charges
+        ADD COLUMN IF NOT EXISTS sms_amount numeric(14, 6),
+        ADD COLUMN IF NOT EXISTS sms_currency text,
+        DROP CONSTRAINT IF EXISTS charges_sms_check,
+        ADD CONSTRAINT charges_sms_check
+            CHECK ((sms_amount IS NULL) = (sms_currency IS NULL)) NOT VALID
+    """,
+    """
+    ALTER TABLE cascade.policies
+        ADD COLUMN IF NOT EXISTS deadline integer NOT NULL DEFAULT 259200
+    """,
+)
+
+ADDED = {
+    "policies": ("deadline",),
+    "messages": ("send_at", "on_status"),
+    "charges": ("sms_amount", "sms_currency"),
 }
 
 
 def upgrade() -> None:
-    for table, columns in ADDED.items():
-        for column in columns:
-            op.add_column(table, column, schema="cascade")
-    op.create_check_constraint(
-        op.f("charges_sms_check"),
-        "charges",
-        "(sms_amount IS NULL) = (sms_currency IS NULL)",
-        schema="cascade",
-    )
+    with op.get_context().autocommit_block():
+        for change in CHANGES:
+            op.execute(change)
     op.create_table(
         "channels",
         sa.Column("channel", sa.Text(), nullable=False),
@@ -109,4 +118,4 @@ def downgrade() -> None:
     op.drop_constraint("charges_sms_check", "charges", schema="cascade")
     for table, columns in ADDED.items():
         for column in columns:
-            op.drop_column(table, column.name, schema="cascade")
+            op.drop_column(table, column, schema="cascade")

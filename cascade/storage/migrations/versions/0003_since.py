@@ -6,6 +6,8 @@ import sqlalchemy as sa
 
 from alembic import op
 
+from cascade.storage.migrations.concurrently import build_index, drop_index, unhurried
+
 
 revision = "0003"
 down_revision = "0002"
@@ -17,6 +19,7 @@ INDEXES = (
     ("messages_created_idx", "messages", "created_at", None),
     ("attempts_ended_idx", "attempts", "ended_at", "ended_at IS NOT NULL"),
     ("charges_booked_idx", "charges", "booked_at", None),
+    ("charges_unrated_idx", "charges", "attempt_id", "amount IS NULL"),
     ("receipts_set_aside_idx", "receipts", "id", "due_at IS NULL AND applied_at IS NULL"),
     ("events_happened_idx", "events", "happened_at", None),
     ("events_given_up_idx", "events", "id", "due_at IS NULL AND told_at IS NULL AND tries > 0"),
@@ -24,16 +27,13 @@ INDEXES = (
 
 
 def upgrade() -> None:
-    for name, table, column, rows in INDEXES:
-        op.create_index(
-            name,
-            table,
-            [column],
-            schema="cascade",
-            postgresql_where=None if rows is None else sa.text(rows),
-        )
+    with unhurried():
+        for name, table, column, rows in INDEXES:
+            build_index(name, table, column, None if rows is None else sa.text(rows))
+        op.execute("ALTER TABLE cascade.charges VALIDATE CONSTRAINT charges_sms_check")
 
 
 def downgrade() -> None:
-    for name, table, _, _ in reversed(INDEXES):
-        op.drop_index(name, table_name=table, schema="cascade")
+    with unhurried():
+        for name, table, _, _ in reversed(INDEXES):
+            drop_index(name, table)
