@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from sqlalchemy import Connection, Engine, make_url, text
-from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
+from xdist.remote import Producer  # type: ignore[import-untyped]  # it has no types
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # nor has it
 
 from cascade import embedded
 from cascade.dispatch import is_amqp
@@ -45,16 +45,10 @@ SMALL = 1_000_000  # bytes
 # These folders are one piece of work each: their tests share a running service.
 SHARING = frozenset({"tests/acceptance", "tests/examples"})
 # And so are these files, which share a RabbitMQ.
-ON_RABBITMQ = frozenset(
-    {
-        "tests/acceptance/test_rabbitmq.py",
-        "tests/services/test_call.py",
-        "tests/workers/test_queues.py",
-    }
-)
+ON_RABBITMQ = frozenset({"tests/services/test_call.py", "tests/workers/test_queues.py"})
 
 
-class ByService(LoadScopeScheduling):
+class ByService(LoadScopeScheduling):  # type: ignore[misc]  # as above
     """Gives the processes of a parallel run whole files, and what shares a service to one of them."""
 
     def _split_scope(self, nodeid: str) -> str:

@@ -14,9 +14,7 @@ from cascade import AttemptStatus, Event, MessageStatus, ReceiptStatus, SendRepo
 PAGE = Path(__file__).parent.parent / "docs" / "reference.md"
 
 
-@pytest.mark.parametrize(
-    "kind", [SendReport, MessageStatus, AttemptStatus, ReceiptStatus, Event]
-)
+@pytest.mark.parametrize("kind", [SendReport, MessageStatus, AttemptStatus, ReceiptStatus, Event])
 def test_the_page_names_every_field_of_what_is_given_back(kind: type) -> None:
     _, _, rest = PAGE.read_text("utf-8").partition(f"## {kind.__name__}\n")
     section, _, _ = rest.partition("\n## ")

@@ -21,6 +21,7 @@ class Campaign:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.equal = 0  # rows so far that say what an earlier one has said
         self._met: Counter[int] = Counter()
 
     def key(self, row: Row) -> str:
@@ -34,6 +35,7 @@ class Campaign:
         )
         short = int(digest[:16], 16)  # rows that clash here are still told apart by the digest
         self._met[short] += 1
+        self.equal += self._met[short] > 1
         return f"{digest}-{self._met[short]}"
 
 

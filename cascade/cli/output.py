@@ -43,7 +43,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     """One row a line; None is shown as a dash."""
     found = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        found.add_column(column)
+        found.add_column(column, overflow="fold")  # else a long name is cut where it is needed
     for row in rows:
         found.add_row(*("–" if cell is None else str(cell) for cell in row))
     return found

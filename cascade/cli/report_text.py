@@ -43,9 +43,9 @@ Cells = tuple[str, ...]
 
 def render(report: Report) -> RenderableType:
     """The total, its funnel and channels; and the groups, if any were asked for."""
-    parts: list[RenderableType] = [_title(report.question), _sentences(report), ""]
+    parts: list[RenderableType] = [_title(report.question), _sentences(report)]
     if report.total.channels:
-        parts += [_funnel(bands(report.total)), "", _channels(report.total)]
+        parts += ["", _funnel(bands(report.total)), "", _channels(report.total)]
     if groups := _groups_of(report):
         parts += ["", _groups(report.question, groups)]
     return Lines(*parts)
@@ -53,7 +53,9 @@ def render(report: Report) -> RenderableType:
 
 def _groups_of(report: Report) -> Sequence[Group]:
     """Those asked for; by channel alone the total is the only one."""
-    return (report.total,) if report.question.by == {Dimension.CHANNEL} else report.groups
+    if report.question.by != {Dimension.CHANNEL}:
+        return report.groups
+    return (report.total,) if report.total.channels else ()
 
 
 def _title(question: Question) -> Text:
@@ -85,12 +87,13 @@ def _said(report: Report) -> Iterator[tuple[str, str]]:
         yield "reached", _reached(total)
     else:
         yield "messages", "no message matches"
-    if total.messages.accepted or total.costs.money:  # booked for those of an earlier period
-        yield f"cost, {report.question.money_by}", _cost(total.costs)
+    if not total.channels:  # there may be money of an earlier period's messages
+        return
+    yield f"cost, {report.question.money_by}", _cost(total.costs)
     for one in total.costs.money:
         yield "saved", _saved(one)
-    if total.messages.accepted:
-        yield from (("unusual", words) for words in [*_anomalies(total)] or ["nothing"])
+    for words in [*_anomalies(total)] or ["nothing"]:
+        yield "unusual", words
 
 
 def _states(group: Group) -> str:

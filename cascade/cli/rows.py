@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from cascade.cli.asking import Asked
 from cascade.cli.campaign import Campaign
@@ -65,7 +65,7 @@ def row_of(record: Record, asked: Asked, campaign: Campaign) -> Row:
     row = Row(
         to=_phone(cells.get(TO, "").strip()),
         key=cells.get(KEY) or None,
-        variables={name: cells[name] for name in asked.places(language) if name in cells},
+        variables=_variables(cells, asked.places(language)),
         language=language,
         send_at=_moment(cells.get(SEND_AT)),
     )
@@ -84,6 +84,18 @@ def explained(error: CascadeError, record: Record) -> CascadeError:
         "it sent this row before with other words or options",
         "run it as it was, or name another --campaign to send to everybody again",
     )
+
+
+def _variables(cells: Mapping[str, str], places: Collection[str]) -> dict[str, str]:
+    found = {name: cells[name] for name in sorted(places) if name in cells}
+    for name, value in found.items():
+        if not value.strip():  # else people read ", your order is ready"
+            raise InvalidInputError(
+                f"variables[{name!r}]",
+                "it is empty",
+                "fill it in, or send this row with words that do without it",
+            )
+    return found
 
 
 def _phone(cell: str) -> str:

@@ -75,6 +75,7 @@ def send_csv(
     Run it again after an interruption, or after mending rows that were refused: within 7 days no
     row is sent twice. A row without a key of its own gets one from its campaign and its content;
     to send the same words to the same people once more, name another --campaign.
+    Rows that say the same are each sent.
 
     Refused rows never stop the rest: they are listed by line, and the exit code is 1.
     """  # noqa: D301  # \b is click's mark for lines that are not wrapped
@@ -95,6 +96,8 @@ def send_csv(
         print_json(_document(tally, sent_as, listed, seconds))
     else:
         click.echo(_words(tally, sent_as, listed, seconds))
+    if sent_as.equal:
+        click.echo(_equal(sent_as.equal), err=True)
     if tally.refused:
         ctx.exit(REFUSED)
 
@@ -169,3 +172,11 @@ def _words(tally: Tally, sent_as: Campaign, listed: Path, seconds: float) -> str
     if tally.refused:
         lines[-1] += f", listed in {listed}: mend them and run the same command again"
     return "\n".join(lines)
+
+
+def _equal(count: int) -> str:
+    return (
+        "1 of them says the same as another"
+        if count == 1
+        else f"{count:,} of them say the same as others"
+    )

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import click
 
 from typing_extensions import override
 
@@ -23,9 +22,8 @@ class _Told(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if not self._is_said:
             self._is_said = True
-            click.echo(
-                "accepted; the broker cannot be reached, so the tick will send it", err=True
-            )
+            # Not by click, which would write through a bar that is on the terminal.
+            sys.stderr.write("accepted; the broker cannot be reached, so the tick will send it\n")
 
 
 @contextmanager

@@ -42,7 +42,9 @@ def queues() -> Finding:
             f"{lengths[ENQUEUE]:,} requests wait in {ENQUEUE}",
             f"start a worker of queue `{ENQUEUE}`, or see why it stands still",
         )
-    return ok(f"{total:,} tasks wait" + (f", most in {name} ({length:,})" if length else ""))
+    places = {name: length, ENQUEUE: lengths[ENQUEUE]}  # before a broker is left, it must be empty
+    told = ", ".join(f"{count:,} in {place}" for place, count in places.items() if count)
+    return ok(f"{total:,} tasks wait" + (f": {told}" if told else ""))
 
 
 def _url() -> str:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import ast
 import re
 import uuid
 
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 
 from demo.stack import WORKERS
-from tests.acceptance.service import Service
+from tests.acceptance.service import Service, attempt_ids
 from tests.acceptance.waiting import until
 
 
@@ -34,15 +33,6 @@ def tasks(service: Service, campaign: dict[str, uuid.UUID]) -> Mapping[str, Mapp
         return done if ids <= set(named) else {}
 
     return until(known, seconds=20, what="task for every attempt")
-
-
-def attempt_ids(task: Mapping[str, Any]) -> list[int]:
-    """What a deliver task was told."""
-    if not task["name"].startswith("deliver."):
-        return []
-    ids: list[int]
-    (ids,) = ast.literal_eval(task["args"])
-    return ids
 
 
 @pytest.mark.parametrize("path", ["/", "/api/tasks", "/api/workers", "/tasks", "/broker"])

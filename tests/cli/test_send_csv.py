@@ -243,6 +243,40 @@ def test_equal_rows_are_as_many_messages_and_stay_so(a_file, summary, sent):
     assert sent() == {(phone(1), "Анна, готово"): 3}
 
 
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (["1,Анна", "2,Анна", "1,Пётр"], ""),
+        (["1,Анна", "2,Анна", "1,Анна"], "1 of them says the same as another\n"),
+        (["1,Анна"] * 3 + ["2,Пётр"] * 2, "3 of them say the same as others\n"),
+    ],
+)
+def test_equal_rows_are_counted_in_the_end(
+    journey: Journey, a_file, run: Run, rows: list[str], said: str
+):
+    numbered = [row.partition(",") for row in rows]
+    lines = [f"{phone(int(number))},{name}" for number, _, name in numbered]
+
+    result = run("send-csv", a_file("to,name", *lines), *TEXT)
+
+    assert f"{len(rows)} new" in result.stdout
+    assert result.stderr == said
+
+
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_a_row_without_a_value_for_a_place_is_refused(a_file, summary, sent, empty: str):
+    path = a_file("to,name,note", f"{phone(1)},{empty},x", f"{phone(2)},Анна,")
+
+    found = summary(path, *TEXT)
+
+    assert (found["new"], found["refused"]) == (1, 1)
+    [listed] = errors(path)
+    assert (listed["line"], listed["field"]) == ("2", "variables['name']")
+    assert listed["problem"] == "it is empty"
+    assert listed["cure"]
+    assert sent() == {(phone(2), "Анна, готово"): 1}
+
+
 def test_other_words_another_file_and_another_campaign_are_sent_anew(a_file, summary):
     path = a_file("to,name", f"{phone(1)},Анна")
     other = a_file("to,name", f"{phone(1)},Анна", name="others.csv")

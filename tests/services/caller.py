@@ -1,4 +1,4 @@
-"""A caller of its own process: sends one message from five threads at once, all with one key.
+"""A caller of its own process: sends one message from ten threads at once, all with one key.
 
 `--die` ends it without a word once the message is committed, before the caller has its id.
 """
@@ -15,7 +15,7 @@ from cascade import Cascade
 from cascade.dispatch import Dispatcher
 
 
-THREADS = 5
+THREADS = 10
 DIED = 9  # exit code
 
 

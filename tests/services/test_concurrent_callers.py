@@ -19,7 +19,7 @@ from tests.services.caller import DIED, THREADS
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
-PROCESSES = 10
+PROCESSES = 5
 
 Call = Callable[..., subprocess.Popen[str]]
 
@@ -69,7 +69,7 @@ def messages(engine: Engine) -> int:
         return int(connection.execute(text("SELECT count(*) FROM cascade.messages")).scalar_one())
 
 
-def test_fifty_callers_of_ten_processes_with_one_key_get_one_id(engine: Engine, call: Call):
+def test_fifty_callers_of_five_processes_with_one_key_get_one_id(engine: Engine, call: Call):
     callers = [call() for _ in range(PROCESSES)]
     for caller in callers:
         ready(caller)

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from celery import Celery
 from sqlalchemy import Engine, make_url, text
 
 from cascade.channels.base import Receipt
-from cascade.dispatch import ENQUEUE, Dispatcher, producer_app, queue
+from cascade.dispatch import ENQUEUE, Dispatcher, producer_app, queue, queue_names
 from cascade.domain.event import OnStatus
 from cascade.domain.state import AttemptState
 from cascade.services.check_database import of_transaction, transactions
@@ -280,16 +281,39 @@ def test_callers_whose_broker_nobody_knows_are_noticed_before_they_are_late(
     assert state("callbacks") is Health.OK
 
 
-def test_requests_that_nobody_takes_in_are_noticed_early(broker_url: str):
-    assert state("queues") is Health.OK
+@pytest.fixture
+def publish(broker_url: str) -> Iterator[Callable[[str, int], None]]:
+    """Puts so many tasks into a queue; all are empty before and after."""
     app = producer_app(broker_url)
-    try:
-        for _ in range(101):
-            Dispatcher(app).send(ENQUEUE, ["id", "sealed"], ENQUEUE)
-        found = look("queues")["queues"]
-    finally:
-        with app.connection_for_write() as connection:
-            queue(ENQUEUE)(connection.default_channel).purge()
+
+    def put(name: str, count: int) -> None:
+        for _ in range(count):
+            Dispatcher(app).send(name, ["id", "sealed"], name)
+
+    empty_queues(app)
+    yield put
+    empty_queues(app)
+
+
+def empty_queues(app: Celery) -> None:
+    with app.connection_for_write() as connection:
+        for name in queue_names():
+            bound = queue(name)(connection.default_channel)
+            bound.declare()
+            bound.purge()
+
+
+def test_the_longest_queue_and_that_of_requests_are_told(publish: Callable[[str, int], None]):
+    assert look("queues")["queues"].seen == "0 tasks wait"
+
+    publish("vk.normal", 3)
+    publish(ENQUEUE, 2)
+    assert look("queues")["queues"].seen == "5 tasks wait: 3 in vk.normal, 2 in cascade.enqueue"
+
+
+def test_requests_that_nobody_takes_in_are_noticed_early(publish: Callable[[str, int], None]):
+    publish(ENQUEUE, 101)
+    found = look("queues")["queues"]
 
     assert (found.state, found.seen) == (Health.WARNING, "101 requests wait in cascade.enqueue")
     assert "start a worker of queue `cascade.enqueue`" in found.cure

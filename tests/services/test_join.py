@@ -212,7 +212,7 @@ def test_two_transactions_that_deadlock_over_keys_are_asked_to_try_again(
         errors.append(refused(waiting.result))
         session.rollback()
 
-    assert [type(error) for error in errors if error] == [TryAgainError]
+    assert {type(error) for error in errors if error} == {TryAgainError}
 
 
 def refused(work: Callable[[], object]) -> Exception | None:

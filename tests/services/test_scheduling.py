@@ -97,7 +97,8 @@ def test_a_deadline_too_near_for_every_provider_is_refused(journey: Journey):
 def test_times_that_sum_beyond_the_deadline_are_refused_where_both_are_given(journey: Journey):
     steps = [{"channel": "vk", "ttl": "20s"}, {"channel": "sms", "ttl": "60s"}]
     with pytest.raises(
-        InvalidInputError, match="policy, step 2: the times up to here sum to 80s, beyond the deadline of 70s"
+        InvalidInputError,
+        match="policy, step 2: the times up to here sum to 80s, beyond the deadline of 70s",
     ):
         journey.send(policy=steps, deadline=in_seconds(journey, 70))
     journey.send(policy=steps, deadline=in_seconds(journey, 79.5))  # its caller took time to ask

@@ -1,4 +1,4 @@
-"""`python -m tests.acceptance.documents README.md` runs what it says: each kind of code block in its own
+"""`python -m tests.examples.documents README.md` runs what it says: each kind of code block in its own
 way, all in one process, as its reader would.
 """
 
@@ -78,6 +78,11 @@ RUN = frozenset({"python", "bash", "toml", "json", "yaml"})
 def parsed(path: Path) -> Document:
     """The document with its examples."""
     return SYBIL.parse(path)
+
+
+def name_of(path: Path) -> str:
+    """The document's path in the checkout."""
+    return str(path.relative_to(ROOT))
 
 
 def languages(path: Path) -> Iterator[str]:
