@@ -27,7 +27,7 @@ from demo.process import Process, start, stop, uninterrupted
 from demo.servers import broker, database
 
 
-READY_SECONDS = 60.0
+READY_SECONDS = 90.0
 
 # Node names and the queues they serve, the first served first, and its children.
 WORKERS: Mapping[str, tuple[list[str], int]] = {
