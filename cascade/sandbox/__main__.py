@@ -11,6 +11,8 @@ from pathlib import Path
 
 from cascade.sandbox.app import Sandbox, read_config
 from cascade.sandbox.clock import Tempo
+from cascade.sandbox.ledger import Ledger
+from cascade.sandbox.weather import FAIR_EVERYWHERE, read_forecast
 
 
 def arguments() -> argparse.Namespace:
@@ -22,6 +24,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--ledger", type=Path, required=True, help="JSON lines, appended to")
     parser.add_argument("--seed", type=int, default=0, help="of the drawn outcomes")
     parser.add_argument("--scale", type=float, default=1.0, help="of people's delays")
+    parser.add_argument("--weather", type=Path, help="TOML, shares of faults; none without it")
     return parser.parse_args()
 
 
@@ -33,7 +36,10 @@ async def serve(given: argparse.Namespace) -> None:
         loop.add_signal_handler(signum, stopped.set)
     tempo = Tempo(scale=given.scale)
     config = read_config(given.config)
-    sandbox = Sandbox(config, ledger=given.ledger, seed=given.seed, tempo=tempo)
+    forecast = read_forecast(given.weather) if given.weather else FAIR_EVERYWHERE
+    sandbox = Sandbox(
+        config, ledger=Ledger(given.ledger), seed=given.seed, tempo=tempo, forecast=forecast
+    )
     port = await sandbox.start(given.port, given.host)
     sys.stdout.write(f"sandbox ready on http://{given.host}:{port}\n")
     sys.stdout.flush()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tomllib
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -16,15 +17,18 @@ from cascade.sandbox.clock import Tempo
 from cascade.sandbox.cloud import Cloud, CloudSettings
 from cascade.sandbox.courier import Courier
 from cascade.sandbox.devino import Devino, DevinoSettings
+from cascade.sandbox.invoice import invoice_of
 from cascade.sandbox.ledger import Ledger
 from cascade.sandbox.notify import Notify, NotifySettings
 from cascade.sandbox.outcomes import Channel
 from cascade.sandbox.smsc import Smsc, SmscSettings
+from cascade.sandbox.weather import FAIR_EVERYWHERE, Forecast
 from cascade.sandbox.webhooks import Webhooks
 
 
 Config = Mapping[str, Mapping[str, Any]]
 Provider = Notify | Devino | Cloud | Smsc
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def read_config(path: Path) -> Config:
@@ -42,10 +46,23 @@ def read_config(path: Path) -> Config:
 class Sandbox:
     """Serves the accounts of `config`; raises ValueError or TypeError if it cannot be read."""
 
-    def __init__(self, config: Config, *, ledger: Path, seed: int, tempo: Tempo) -> None:
-        self._ledger = Ledger(ledger)
-        self._webhooks = Webhooks(tempo)
-        self._courier = Courier(self._ledger, self._webhooks, tempo=tempo, seed=seed)
+    def __init__(
+        self,
+        config: Config,
+        *,
+        ledger: Ledger,
+        seed: int,
+        tempo: Tempo,
+        forecast: Forecast = FAIR_EVERYWHERE,
+    ) -> None:
+        self._accounts = frozenset(config)
+        if unknown := forecast.accounts.keys() - self._accounts:
+            raise ValueError(f"weather at {min(unknown)}, which is no account of the config")
+        self._ledger = ledger
+        self._webhooks = Webhooks(self._ledger, tempo)
+        self._courier = Courier(
+            self._ledger, self._webhooks, tempo=tempo, seed=seed, forecast=forecast
+        )
         self._providers = [
             provider_of(account, table, self._courier) for account, table in config.items()
         ]
@@ -67,13 +84,14 @@ class Sandbox:
         self._ledger.close()
 
     def _app(self) -> web.Application:
-        app = web.Application()
+        app = web.Application(middlewares=[self._after_the_ledger])
         for provider in self._providers:
             app.add_routes(provider.routes())
         app.add_routes(
             [
                 web.get("/health", self.health),
                 web.get("/ledger", self.ledger),
+                web.get("/invoice", self.invoice),
                 web.get("/pending", self.pending),
             ]
         )
@@ -89,9 +107,26 @@ class Sandbox:
             self._ledger.path, headers={"Content-Type": "application/x-ndjson"}
         )
 
+    async def invoice(self, request: web.Request) -> web.Response:
+        """What `account` bills, or all accounts do, up to now, as CSV."""
+        account = request.query.get("account")
+        if account is not None and account not in self._accounts:
+            raise web.HTTPNotFound(text=f"no account {account}")
+        text = await asyncio.to_thread(invoice_of, self._ledger.path, account)
+        return web.Response(text=text, content_type="text/csv")
+
     async def pending(self, _: web.Request) -> web.Response:
         """How many events are still to come and webhooks to be acknowledged."""
         return web.json_response({"pending": self._courier.scheduled + self._webhooks.pending})
+
+    @web.middleware
+    async def _after_the_ledger(
+        self, request: web.Request, handler: Handler
+    ) -> web.StreamResponse:
+        """Nothing is answered that the ledger could forget."""
+        response = await handler(request)
+        await self._ledger.kept()
+        return response
 
 
 def provider_of(account: str, table: Mapping[str, Any], courier: Courier) -> Provider:

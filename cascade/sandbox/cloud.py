@@ -21,15 +21,14 @@ from typing import Any
 from aiohttp import web
 
 from cascade.sandbox.account import Account
-from cascade.sandbox.answer import hold
 from cascade.sandbox.courier import Courier, Plan
-from cascade.sandbox.ledger import Message
+from cascade.sandbox.ledger import Call, Message
 from cascade.sandbox.outcomes import Channel, Outcome
 from cascade.sandbox.phone import e164_of
 from cascade.sandbox.prices import prices_of
 from cascade.sandbox.refusal import Refusal
 from cascade.sandbox.timeline import Fate
-from cascade.sandbox.webhooks import Retries
+from cascade.sandbox.webhooks import Retries, Webhook
 
 
 RETRIES = Retries(first=5, longest=3600, tries=175)  # seven days
@@ -107,23 +106,21 @@ class Cloud:
     async def send(self, request: web.Request) -> web.Response:
         """Takes one message or answers with one of Meta's errors."""
         payload = await _payload_of(request)
+        echo = payload.get("biz_opaque_callback_data")
+        call = self._account.call(phone=_phone_of(payload), client_ref=echo, ttl=None)
         try:
             self._authenticate(request)
             order = self._order_of(payload)
             plan = self._plan(order)
         except Refusal as refusal:
-            return self._refused(payload, refusal)
+            return self._refused(call, refusal)
         ref = _wamid(order.phone)
-        self._account.accept(
-            plan,
-            self._tell,
-            ref=ref,
-            client_ref=order.echo,
-            phone=order.phone,
-            text=order.text,
+        reception = self._account.receive(order.phone, plan.outcome)
+        self._account.take(
+            call, reception, plan, self._tell, ref=ref, phone=order.phone, text=order.text
         )
-        await hold(request, plan.outcome, self._account.courier.tempo)
-        return web.json_response(_taken(order.phone, ref))
+        taken = web.json_response(_taken(order.phone, ref))
+        return await self._account.answer(request, reception, taken)
 
     async def inbound(self, request: web.Request) -> web.Response:
         """Control: the person at `phone` writes to the business, which opens the window."""
@@ -154,8 +151,7 @@ class Cloud:
     def _order_of(self, payload: Mapping[str, Any]) -> _Order:
         if payload.get("messaging_product") != "whatsapp":
             raise Refusal("100")
-        to = payload.get("to")
-        phone = e164_of(to.removeprefix("+")) if isinstance(to, str) else None
+        phone = _phone_of(payload)
         if phone is None:
             raise Refusal("131009")
         echo = payload.get("biz_opaque_callback_data")
@@ -191,10 +187,8 @@ class Cloud:
             raise Refusal("130429")
         return plan
 
-    def _refused(self, payload: Mapping[str, Any], refusal: Refusal) -> web.Response:
-        to, echo = payload.get("to"), payload.get("biz_opaque_callback_data")
-        phone = e164_of(to.removeprefix("+")) if isinstance(to, str) else None
-        self._account.refuse(refusal, phone=phone, client_ref=echo)
+    def _refused(self, call: Call, refusal: Refusal) -> web.Response:
+        self._account.refuse(call, refusal)
         status, title = _ERRORS[refusal.code]
         error = {
             "message": f"(#{refusal.code}) {title}",
@@ -205,13 +199,13 @@ class Cloud:
         }
         return web.json_response({"error": error}, status=status)
 
-    def _tell(self, message: Message, fate: Fate, at: dt.datetime) -> None:
+    def _tell(self, message: Message, fate: Fate, at: dt.datetime) -> Webhook | None:
         if not self._settings.webhook_url:
-            return
+            return None
         body = json.dumps(self._webhook(_status_of(message, fate, at))).encode()
         signature = hmac.new(self._settings.app_secret.encode(), body, hashlib.sha256)
-        self._account.courier.webhooks.owe(
-            self._settings.webhook_url,
+        return Webhook(
+            url=self._settings.webhook_url,
             body=body,
             headers={
                 "Content-Type": "application/json",
@@ -241,6 +235,11 @@ async def _payload_of(request: web.Request) -> Mapping[str, Any]:
     except ValueError:
         return {}
     return payload if isinstance(payload, dict) else {}
+
+
+def _phone_of(payload: Mapping[str, Any]) -> str | None:
+    to = payload.get("to")
+    return e164_of(to.removeprefix("+")) if isinstance(to, str) else None
 
 
 def _count_of_parameters(template: Mapping[str, Any]) -> int:

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 
 from cascade.sandbox.clock import Tempo
 from cascade.sandbox.distribution import chance_of, draw_outcome, draw_steps
+from cascade.sandbox.faults import Faults
 from cascade.sandbox.ledger import Ledger, Message
 from cascade.sandbox.outcomes import Channel, Outcome, outcome_of
 from cascade.sandbox.timeline import Fate, Step, steps_of, withdrawn
-from cascade.sandbox.webhooks import Webhooks
+from cascade.sandbox.weather import Forecast
+from cascade.sandbox.webhooks import Webhook, Webhooks
 
 
-Tell = Callable[[Message, Fate, dt.datetime], None]
+Tell = Callable[[Message, Fate, dt.datetime], Webhook | None]
 
 _REFUSALS = 2  # of a number that is throttled before it is served
 
@@ -34,13 +36,26 @@ class Plan:
 class Courier:
     """Carries accepted messages; `scheduled` counts the events that are still to come."""
 
-    def __init__(self, ledger: Ledger, webhooks: Webhooks, *, tempo: Tempo, seed: int) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        webhooks: Webhooks,
+        *,
+        tempo: Tempo,
+        seed: int,
+        forecast: Forecast,
+    ) -> None:
         self.ledger = ledger
         self.webhooks = webhooks
         self.tempo = tempo
         self.scheduled = 0
         self._seed = seed
+        self._forecast = forecast
         self._refusals: Counter[tuple[str, ...]] = Counter()
+
+    def faults_of(self, account: str) -> Faults:
+        """The faults of `account`."""
+        return Faults(self._forecast.at(account), seed=self._seed, account=account)
 
     def plan(self, account: str, channel: Channel, phone: str, *, ttl: float = math.inf) -> Plan:
         """What will become of a message to `phone`; `ttl` in seconds."""
@@ -60,15 +75,17 @@ class Courier:
         self._refusals[key] += 1
         return self._refusals[key] <= _REFUSALS
 
-    def accept(self, message: Message, steps: tuple[Step, ...], tell: Tell) -> None:
+    def accept(
+        self, message: Message, steps: tuple[Step, ...], tell: Tell, faults: Faults
+    ) -> None:
         """Books the acceptance and lets `steps` happen; `tell` makes a webhook of an event."""
         self.ledger.book("accepted", message, at=message.accepted_at)
         for step in steps:
             if step.told is None:
-                self._later(step.happens, self._happen_and_tell, message, step, tell)
+                self._later(step.happens, self._happen_and_tell, message, step, tell, faults)
             else:
                 self._later(step.happens, self._happen, message, step)
-                self._later(step.told, self._tell, message, step, tell)
+                self._later(step.told, self._tell, message, step, tell, faults)
 
     def _later(self, seconds: float, act: Callable[..., None], *args: object) -> None:
         self.scheduled += 1
@@ -78,18 +95,21 @@ class Courier:
         self.scheduled -= 1
         act(*args)
 
-    def _happen_and_tell(self, message: Message, step: Step, tell: Tell) -> None:
+    def _happen_and_tell(self, message: Message, step: Step, tell: Tell, faults: Faults) -> None:
         self._happen(message, step)
-        self._tell(message, step, tell)
+        self._tell(message, step, tell, faults)
 
     def _happen(self, message: Message, step: Step) -> None:
         if step.fate is not Fate.SENT:
             event = Fate.UNDELIVERABLE if step.fate is Fate.BLOCKED else step.fate
             self.ledger.book(event, message, at=_time_of(message, step))
 
-    def _tell(self, message: Message, step: Step, tell: Tell) -> None:
+    def _tell(self, message: Message, step: Step, tell: Tell, faults: Faults) -> None:
+        webhook = tell(message, step.fate, _time_of(message, step))
+        if webhook is None:
+            return
         for _ in range(step.copies):
-            tell(message, step.fate, _time_of(message, step))
+            self.webhooks.owe(webhook, message, word=step.fate, faults=faults)
 
 
 def _time_of(message: Message, step: Step) -> dt.datetime:

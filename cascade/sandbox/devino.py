@@ -19,16 +19,16 @@ from typing import Any
 from aiohttp import web
 
 from cascade.sandbox.account import Account
-from cascade.sandbox.answer import hold
+from cascade.sandbox.answer import Reception
 from cascade.sandbox.courier import Courier, Plan
 from cascade.sandbox.latest import Latest
-from cascade.sandbox.ledger import Message
+from cascade.sandbox.ledger import Call, Message
 from cascade.sandbox.outcomes import Channel, Outcome
 from cascade.sandbox.phone import e164_of
 from cascade.sandbox.prices import prices_of
 from cascade.sandbox.refusal import Refusal
 from cascade.sandbox.timeline import Fate, steps_of
-from cascade.sandbox.webhooks import Retries
+from cascade.sandbox.webhooks import Retries, Webhook
 
 
 RETRIES = Retries(first=10, longest=300, tries=290)  # a day
@@ -61,9 +61,9 @@ class DevinoSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Order:
+    call: Call
     phone: str
     text: str
-    comment: str | None
     plan: Plan
 
 
@@ -77,7 +77,6 @@ class Devino:
         self._authorization = "Basic " + base64.b64encode(credentials).decode()
         self._latest = Latest()
         self._last_id = 0
-        self._spelling = random.Random(name)  # noqa: S311  # repeatable, not secret
 
     def routes(self) -> list[web.RouteDef]:
         base = f"/{self._account.name}"
@@ -90,11 +89,10 @@ class Devino:
         except Refusal as refusal:
             return self._refused(refusal)
         orders = [self._judged(item) for item in items]
-        silent = all(_is_silent(order) for order in orders)
-        answers = [self._take(order, silent=silent) for order in orders]
-        if silent:
-            await hold(request, Outcome.SILENT, self._account.courier.tempo)
-        return web.json_response({"status": "ok", "messages": answers})
+        reception = self._receive(orders)
+        answers = [self._take(order, reception) for order in orders]
+        taken = web.json_response({"status": "ok", "messages": answers})
+        return await self._account.answer(request, reception, taken)
 
     async def status(self, request: web.Request) -> web.Response:
         """Says what is known of up to 100 messages."""
@@ -126,16 +124,16 @@ class Devino:
         return [{**shared, **item} for item in items]
 
     def _judged(self, item: Mapping[str, Any]) -> _Order | Refusal:
+        call = _call_of(self._account, item)
         try:
             for check in (self._check_subject, _check_form, _check_ttl):
                 check(item)
             phone, text = _phone_of(item), _text_of(item)
         except Refusal as refusal:
-            phone_or_none = e164_of(item.get("address"))
-            self._account.refuse(refusal, phone=phone_or_none, client_ref=item.get("comment"))
+            self._account.refuse(call, refusal)
             return refusal
         plan = self._account.plan(phone, ttl=item["validityPeriodSec"])
-        return _Order(phone=phone, text=text, comment=item.get("comment"), plan=plan)
+        return _Order(call=call, phone=phone, text=text, plan=plan)
 
     def _check_subject(self, item: Mapping[str, Any]) -> None:
         subject = item.get("subject")
@@ -146,16 +144,25 @@ class Devino:
         if subject not in self._settings.subjects:
             raise Refusal("error-subject-unknown")
 
-    def _take(self, order: _Order | Refusal, *, silent: bool) -> Mapping[str, object]:
+    def _receive(self, orders: Sequence[_Order | Refusal]) -> Reception:
+        """A call fares as its first message would alone; it is silent only if all messages are."""
+        sound = [order for order in orders if isinstance(order, _Order)]
+        if not sound:
+            return Reception()
+        silent = len(sound) == len(orders) and all(_is_silent(order) for order in sound)
+        outcome = Outcome.SILENT if silent else Outcome.AT_ONCE
+        return self._account.receive(sound[0].phone, outcome)
+
+    def _take(self, order: _Order | Refusal, reception: Reception) -> Mapping[str, object]:
         if isinstance(order, Refusal):
             return {"code": order.code}
-        plan = order.plan if silent else self._answered(order.plan)
         ref = self._next_id()
-        self._account.accept(
-            plan,
+        self._account.take(
+            order.call,
+            reception,
+            order.plan if reception.ambiguity else self._answered(order.plan),
             self._tell,
             ref=str(ref),
-            client_ref=order.comment,
             phone=order.phone,
             text=order.text,
         )
@@ -175,7 +182,8 @@ class Devino:
         return self._last_id
 
     def _refused(self, refusal: Refusal) -> web.Response:
-        self._account.refuse(refusal, phone=None, client_ref=None)
+        call = self._account.call(phone=None, client_ref=None, ttl=None)
+        self._account.refuse(call, refusal)
         return _error(refusal)
 
     def _status_of(self, ref: object) -> Mapping[str, object]:
@@ -187,29 +195,40 @@ class Devino:
         answer = {"providerId": ref, "code": "ok", "status": status, "statusAt": _utc(at)}
         return answer if error is None else {**answer, "errorCode": error}
 
-    def _tell(self, message: Message, fate: Fate, at: dt.datetime) -> None:
+    def _tell(self, message: Message, fate: Fate, at: dt.datetime) -> Webhook | None:
         self._latest.hear(message.ref, fate, at)
         if fate is Fate.SENT or not self._settings.webhook_url:
-            return  # callbacks know no "sent"
-        body = json.dumps([self._callback(int(message.ref), fate, at)]).encode()
-        self._account.courier.webhooks.owe(
-            self._settings.webhook_url,
+            return None  # callbacks know no "sent"
+        body = json.dumps([_callback(message, fate, at)]).encode()
+        return Webhook(
+            url=self._settings.webhook_url,
             body=body,
             headers={"Content-Type": "application/json"},
             retries=RETRIES,
         )
 
-    def _callback(self, ref: int, fate: Fate, at: dt.datetime) -> Mapping[str, object]:
-        """One event, in either of the spellings that Devino's documents use."""
-        status, error = _STATUSES[fate]
-        lower = self._spelling.random() < 0.5  # noqa: PLR2004  # as often as not
-        spell: Callable[[str], str] = str if lower else _upper
-        event: dict[str, object] = {
-            "messageId" if lower else "id": ref,
-            "receivedAt": str(int(at.timestamp() * 1000)),
-            "status": spell(status),
-        }
-        return event if error is None else {**event, "errorCode": spell(error)}
+
+def _call_of(account: Account, item: Mapping[str, Any]) -> Call:
+    ttl = item.get("validityPeriodSec")
+    return account.call(
+        phone=e164_of(item.get("address")),
+        client_ref=item.get("comment"),
+        ttl=ttl if isinstance(ttl, int) else None,
+    )
+
+
+def _callback(message: Message, fate: Fate, at: dt.datetime) -> Mapping[str, object]:
+    """One event, in either of the spellings that Devino's documents use."""
+    status, error = _STATUSES[fate]
+    dice = random.Random(f"{message.phone}:{fate}")  # noqa: S311  # repeatable, not secret
+    lower = dice.random() < 0.5  # noqa: PLR2004  # as often as not
+    spell: Callable[[str], str] = str if lower else _upper
+    event: dict[str, object] = {
+        "messageId" if lower else "id": int(message.ref),
+        "receivedAt": str(int(at.timestamp() * 1000)),
+        "status": spell(status),
+    }
+    return event if error is None else {**event, "errorCode": spell(error)}
 
 
 def _is_a_call(messages: object) -> bool:

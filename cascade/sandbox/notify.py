@@ -18,16 +18,15 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from cascade.sandbox.account import Account
-from cascade.sandbox.answer import hold
 from cascade.sandbox.courier import Courier, Plan
-from cascade.sandbox.ledger import Message
+from cascade.sandbox.ledger import Call, Message
 from cascade.sandbox.oauth import Signatures
 from cascade.sandbox.outcomes import Channel, Outcome
 from cascade.sandbox.phone import e164_of
 from cascade.sandbox.prices import prices_of
 from cascade.sandbox.refusal import Refusal
 from cascade.sandbox.timeline import Fate
-from cascade.sandbox.webhooks import Retries
+from cascade.sandbox.webhooks import Retries, Webhook
 
 
 RETRIES = Retries(first=5, longest=3600, tries=10)
@@ -99,23 +98,30 @@ class Notify:
         """Takes one message or says why not."""
         body = (await request.read()).decode("utf-8", "replace")
         form = dict(parse_qsl(body, keep_blank_values=True))
+        call = self._account.call(
+            phone=e164_of(form.get("phone")),
+            client_ref=form.get("message_id"),
+            ttl=_seconds_of(form),
+        )
         try:
             self._authenticate(request, body)
             order = self._order_of(form)
             plan = self._plan(order)
         except Refusal as refusal:
-            return self._refused(form, refusal)
-        self._account.accept(
+            return self._refused(call, refusal)
+        reception = self._account.receive(order.phone, plan.outcome)
+        self._account.take(
+            call,
+            reception,
             plan,
             self._tell,
             ref=order.message_id,
-            client_ref=form.get("message_id"),
             phone=order.phone,
             text=order.text,
             status_url=order.status_url,
         )
-        await hold(request, plan.outcome, self._account.courier.tempo)
-        return web.json_response({"status": "ok", "message_id": order.message_id})
+        taken = web.json_response({"status": "ok", "message_id": order.message_id})
+        return await self._account.answer(request, reception, taken)
 
     def _authenticate(self, request: web.Request, body: str) -> None:
         caller = ipaddress.ip_address(request.remote or "::")
@@ -167,18 +173,17 @@ class Notify:
             raise Refusal(code)
         return plan
 
-    def _refused(self, form: Mapping[str, str], refusal: Refusal) -> web.Response:
-        phone, client_ref = e164_of(form.get("phone")), form.get("message_id")
-        self._account.refuse(refusal, phone=phone, client_ref=client_ref)
+    def _refused(self, call: Call, refusal: Refusal) -> web.Response:
+        self._account.refuse(call, refusal)
         return web.json_response(
             {"status": "error", "code": refusal.code},
             status=_HTTP.get(refusal.code, 400),
             headers={"Retry-After": "1"} if refusal.code == "THROTTLED" else None,
         )
 
-    def _tell(self, message: Message, fate: Fate, at: dt.datetime) -> None:
+    def _tell(self, message: Message, fate: Fate, at: dt.datetime) -> Webhook | None:
         if not message.status_url:
-            return
+            return None
         status, code = _STATUSES[fate]
         told = {
             "message_id": message.ref,
@@ -187,8 +192,8 @@ class Notify:
             "route": self._route,
             "code": code,
         }
-        self._account.courier.webhooks.owe(
-            message.status_url,
+        return Webhook(
+            url=message.status_url,
             body=json.dumps(told).encode(),
             headers={"Content-Type": "application/json"},
             retries=RETRIES,
@@ -203,10 +208,15 @@ def _phone_of(form: Mapping[str, str]) -> str:
 
 
 def _ttl_of(form: Mapping[str, str]) -> int:
-    ttl = form.get("ttl", "")
-    if not (_SECONDS.fullmatch(ttl) and int(ttl) in _TTL):
+    ttl = _seconds_of(form)
+    if ttl is None or ttl not in _TTL:
         raise Refusal("INVALID_TTL")
-    return int(ttl)
+    return ttl
+
+
+def _seconds_of(form: Mapping[str, str]) -> int | None:
+    ttl = form.get("ttl", "")
+    return int(ttl) if _SECONDS.fullmatch(ttl) else None
 
 
 def _values_of(tmpl_data: str) -> Mapping[str, object]:

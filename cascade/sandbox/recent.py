@@ -23,6 +23,10 @@ class Recent:
         self._seen[key] = now
         return True
 
+    def forget(self, key: Hashable) -> None:
+        """Makes `key` new again."""
+        self._seen.pop(key, None)
+
     def _forget(self, before: float) -> None:
         while self._seen:
             oldest = next(iter(self._seen))

@@ -19,17 +19,16 @@ from urllib.parse import parse_qsl, urlencode
 from aiohttp import web
 
 from cascade.sandbox.account import Account
-from cascade.sandbox.answer import hold
 from cascade.sandbox.courier import Courier, Plan
 from cascade.sandbox.latest import Latest
-from cascade.sandbox.ledger import Message
+from cascade.sandbox.ledger import Call, Message
 from cascade.sandbox.outcomes import Channel, Outcome
 from cascade.sandbox.phone import e164_of
 from cascade.sandbox.prices import prices_of, segments_of
 from cascade.sandbox.recent import Recent
 from cascade.sandbox.refusal import Refusal
 from cascade.sandbox.timeline import Fate
-from cascade.sandbox.webhooks import Retries
+from cascade.sandbox.webhooks import Retries, Webhook
 
 
 RETRIES = Retries(first=10, longest=900, tries=60)  # half a day
@@ -94,22 +93,23 @@ class Smsc:
     async def send(self, request: web.Request) -> web.Response:
         """Takes one SMS or answers with an error_code."""
         form = await _form_of(request)
+        call = self._account.call(
+            phone=_phone_of(form), client_ref=form.get("id"), ttl=_seconds_of(form)
+        )
         try:
             self._authenticate(form)
             order = self._order_of(form)
             plan = self._plan(order)
         except Refusal as refusal:
-            return self._refused(form, refusal)
-        self._account.accept(
-            plan,
-            self._tell,
-            ref=order.ref,
-            client_ref=form.get("id"),
-            phone=order.phone,
-            text=order.text,
+            return self._refused(call, refusal)
+        reception = self._account.receive(order.phone, plan.outcome)
+        if not reception.accepted:
+            self._texts.forget((order.phone, order.text))
+        self._account.take(
+            call, reception, plan, self._tell, ref=order.ref, phone=order.phone, text=order.text
         )
-        await hold(request, plan.outcome, self._account.courier.tempo)
-        return web.json_response({"id": order.ref, "cnt": segments_of(order.text)})
+        taken = web.json_response({"id": order.ref, "cnt": segments_of(order.text)})
+        return await self._account.answer(request, reception, taken)
 
     async def status(self, request: web.Request) -> web.Response:
         """Says what is known of one id, or of several separated by commas."""
@@ -138,7 +138,7 @@ class Smsc:
             raise Refusal("1")
         if form.get("fmt") != "3" or form.get("charset") != "utf-8":
             raise Refusal("1")
-        phone = e164_of(form.get("phones", "").removeprefix("+"))
+        phone = _phone_of(form)
         if phone is None:
             raise Refusal("7")
         if form.get("sender") not in self._settings.senders:
@@ -156,9 +156,8 @@ class Smsc:
             raise Refusal("9")
         return plan
 
-    def _refused(self, form: Mapping[str, str], refusal: Refusal) -> web.Response:
-        phone = e164_of(form.get("phones", "").removeprefix("+"))
-        self._account.refuse(refusal, phone=phone, client_ref=form.get("id"))
+    def _refused(self, call: Call, refusal: Refusal) -> web.Response:
+        self._account.refuse(call, refusal)
         return _error(refusal)
 
     def _status_of(self, ref: str) -> Mapping[str, object]:
@@ -174,10 +173,10 @@ class Smsc:
             "err": int(err),
         }
 
-    def _tell(self, message: Message, fate: Fate, at: dt.datetime) -> None:
+    def _tell(self, message: Message, fate: Fate, at: dt.datetime) -> Webhook | None:
         self._latest.hear(message.ref, fate, at)
         if not self._settings.webhook_url:
-            return
+            return None
         status, err = _STATUSES[fate]
         told = {
             "id": message.ref,
@@ -188,8 +187,8 @@ class Smsc:
             "err": err,
             "cnt": str(message.bill.units),
         }
-        self._account.courier.webhooks.owe(
-            self._settings.webhook_url,
+        return Webhook(
+            url=self._settings.webhook_url,
             body=urlencode(told).encode(),
             headers={"Content-Type": "application/x-www-form-urlencoded"},
             retries=RETRIES,
@@ -201,15 +200,24 @@ async def _form_of(request: web.Request) -> Mapping[str, str]:
     return dict(parse_qsl(body, keep_blank_values=True))
 
 
+def _phone_of(form: Mapping[str, str]) -> str | None:
+    return e164_of(form.get("phones", "").removeprefix("+"))
+
+
 def _ttl_of(form: Mapping[str, str]) -> float:
-    """Seconds of `valid` (hours, or hh:mm, up to a day); infinite without it."""
+    """Seconds of `valid` (up to a day); infinite without it."""
     if "valid" not in form:
         return math.inf
-    valid = _VALID.fullmatch(form["valid"])
-    seconds = int(valid[1]) * 3600 + int(valid[2] or 0) * 60 if valid else 0
-    if not 0 < seconds <= 24 * 3600:
+    seconds = _seconds_of(form)
+    if seconds is None or not 0 < seconds <= 24 * 3600:
         raise Refusal("1")
     return seconds
+
+
+def _seconds_of(form: Mapping[str, str]) -> int | None:
+    """`valid` is hours, or hh:mm."""
+    valid = _VALID.fullmatch(form.get("valid", ""))
+    return int(valid[1]) * 3600 + int(valid[2] or 0) * 60 if valid else None
 
 
 def _error(refusal: Refusal) -> web.Response:

@@ -94,6 +94,7 @@ class Run:
             ref=ref,
             client_ref=one.client_ref,
             phone=open_recipient(self.ledger.keyring, one.message_id, one.recipient),
+            received_at=self.now(),
             accepted_at=self.now(),
             bill=Bill(units=1, price=Decimal(price or PRICES[channel]), currency="RUB"),
             status_url=None,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cascade.domain.state import AttemptState, Channel, MessageState
+from cascade.sandbox.ledger import Call
 from demo.figures import read_lines, read_refusals
 from tests.demo.run import ANNA, BORIS, CLARA, TEXT, Run, channel_of
 
@@ -133,15 +134,16 @@ def test_only_deliveries_are_lines_and_refusals_are_counted_by_code(run: Run) ->
     one = run.call_one(ANNA)
     message = run.take(one, one.client_ref)
     run.book.book("read", message, at=run.now())
+    call = Call(
+        account="notify-vk",
+        channel="vk",
+        client_ref=None,
+        phone=None,
+        ttl=None,
+        received_at=run.now(),
+    )
     for _ in range(2):
-        run.book.refuse(
-            "refused",
-            account="notify-vk",
-            channel="vk",
-            client_ref=None,
-            recipient=None,
-            code="THROTTLED",
-        )
+        run.book.refuse("refused", call, code="THROTTLED")
     assert read_lines(run.path) == []
     assert read_refusals(run.path) == {"notify-vk THROTTLED": 2}
 

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
+from cascade.sandbox.ledger import Ledger
+from cascade.sandbox.weather import Forecast, Weather
 from tests.sandbox.receiver import Receiver
 from tests.sandbox.running import Running, config_of
 
@@ -14,8 +18,22 @@ def receiver():
 
 
 @pytest.fixture
-def sandbox(receiver, tmp_path):
+def sandbox_in(receiver, tmp_path):
+    """Starts a sandbox in some weather, everywhere the same."""
     url = f"{receiver.url}/webhooks"
-    running = Running(config_of(url), tmp_path / "ledger.jsonl", webhook_url=url)
-    yield running
-    running.close()
+    started = []
+
+    def start(*, sync=os.fdatasync, **shares):
+        ledger = Ledger(tmp_path / "ledger.jsonl", sync=sync)
+        forecast = Forecast(Weather(**shares))
+        started.append(Running(config_of(url), ledger, webhook_url=url, forecast=forecast))
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.close()
+
+
+@pytest.fixture
+def sandbox(sandbox_in):
+    return sandbox_in()

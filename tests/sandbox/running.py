@@ -13,9 +13,12 @@ from requests_oauthlib import OAuth1  # type: ignore[import-untyped]  # it has n
 
 from cascade.sandbox.app import Sandbox
 from cascade.sandbox.clock import Tempo
+from cascade.sandbox.ledger import Ledger
 from cascade.sandbox.outcomes import Channel
+from cascade.sandbox.weather import FAIR_EVERYWHERE, Forecast
 
 
+SEED = 7
 TEMPO = Tempo(scale=0.0005, second=0.02)
 
 VIBER_PASSWORD = "viber-secret"
@@ -73,14 +76,16 @@ def phone_for(channel: Channel, digit: int, *, start: str = "791600") -> str:
 
 
 class Running:
-    def __init__(self, config, ledger, *, webhook_url: str, seed: int = 7) -> None:
+    def __init__(
+        self, config, ledger: Ledger, *, webhook_url: str, forecast: Forecast = FAIR_EVERYWHERE
+    ) -> None:
         self.webhook_url = webhook_url
         self.http = requests.Session()
         self.http.trust_env = False
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._sandbox = self._run(self._started(config, ledger, seed))
+        self._sandbox = self._run(self._started(config, ledger, forecast))
         self.port = self._run(self._sandbox.start(0))
         self.url = f"http://127.0.0.1:{self.port}"
 
@@ -91,8 +96,15 @@ class Running:
         self._thread.join()
         self._loop.close()
 
-    def ledger(self):
+    def lines(self):
         return [json.loads(line) for line in self.http.get(f"{self.url}/ledger").text.splitlines()]
+
+    def of(self, event):
+        return [line for line in self.lines() if line["event"] == event]
+
+    def ledger(self):
+        """What became of messages, without how they came in and how it was told."""
+        return [line for line in self.lines() if line["event"] not in {"called", "told"}]
 
     def events(self):
         return [line["event"] for line in self.ledger()]
@@ -166,8 +178,8 @@ class Running:
     def _run(self, coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=10)
 
-    async def _started(self, config, ledger, seed):
-        return Sandbox(config, ledger=ledger, seed=seed, tempo=TEMPO)
+    async def _started(self, config, ledger, forecast):
+        return Sandbox(config, ledger=ledger, seed=SEED, tempo=TEMPO, forecast=forecast)
 
 
 def template(name: str, *values: str, language: str = "ru"):

@@ -25,6 +25,7 @@ FIELDS = {
     "price",
     "amount",
     "currency",
+    "received_at",
     "accepted_at",
     "code",
 }

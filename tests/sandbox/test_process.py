@@ -14,6 +14,7 @@ import requests
 
 from cascade.sandbox.app import Sandbox, read_config
 from cascade.sandbox.clock import Tempo
+from cascade.sandbox.ledger import Ledger
 
 
 ROOT = Path(__file__).parents[2]
@@ -60,12 +61,15 @@ def test_it_serves_and_a_sigterm_stops_it_cleanly(started):
     assert process.wait(timeout=10) == 0
     assert process.stderr.read() == ""
     lines = [json.loads(line) for line in ledger.read_text("utf-8").splitlines()]
-    assert [(line["event"], line["ref"]) for line in lines] == [("accepted", answer["id"])]
+    assert [(line["event"], line["ref"]) for line in lines] == [
+        ("called", answer["id"]),
+        ("accepted", answer["id"]),
+    ]
 
 
 def test_an_account_nobody_serves_is_refused_when_it_starts(tmp_path):
     with pytest.raises(ValueError, match="no provider serves the account fax"):
-        Sandbox({"fax": {}}, ledger=tmp_path / "ledger.jsonl", seed=1, tempo=Tempo())
+        Sandbox({"fax": {}}, ledger=Ledger(tmp_path / "ledger.jsonl"), seed=1, tempo=Tempo())
 
 
 def test_the_config_of_the_page_is_read(tmp_path):
@@ -74,7 +78,7 @@ def test_the_config_of_the_page_is_read(tmp_path):
     example = re.search(r"```toml\n(.+?)```", page, re.DOTALL)
     assert example
     config.write_text(example[1], "utf-8")
-    Sandbox(read_config(config), ledger=tmp_path / "ledger.jsonl", seed=1, tempo=Tempo())
+    Sandbox(read_config(config), ledger=Ledger(tmp_path / "ledger.jsonl"), seed=1, tempo=Tempo())
 
 
 def test_a_name_in_the_config_is_the_environments(tmp_path, monkeypatch):

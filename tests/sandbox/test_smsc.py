@@ -89,7 +89,7 @@ def test_9_is_accepted_never_answered_and_delivered(sandbox, receiver):
     with pytest.raises(requests.ConnectionError):
         sandbox.sms(phones=phone_for(Channel.SMS, 9))
     assert told(receiver, 2) == ["0", "1"]
-    assert sandbox.events() == ["accepted", "delivered"]
+    assert sandbox.events() == ["ambiguous", "accepted", "delivered"]
 
 
 def test_a_webhook_is_a_form_with_our_id(sandbox, receiver):

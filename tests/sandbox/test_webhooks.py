@@ -42,13 +42,19 @@ def test_an_address_that_is_none_is_given_up_without_harm(sandbox, receiver):
     sandbox.notify(phone=phone_for(Channel.VK, 6), status_url="nowhere")
     sandbox.notify(phone=phone_for(Channel.VK, 6), message_id="ours")
     assert receiver.hear(1)[0].json()["message_id"] == "ours"
+    assert {line["client_ref"]: line["status"] for line in sandbox.of("told")} == {
+        "a" * 32: None,
+        "ours": 200,
+    }
 
 
-def test_notify_gives_up_after_ten_tries(sandbox, receiver):
+def test_notify_gives_up_after_ten_tries_and_was_not_heard(sandbox, receiver):
     receiver.refuse_first = 10**6
     sandbox.notify(phone=phone_for(Channel.VK, 6))
     sandbox.settle()
     assert len(receiver.heard) == 10
+    assert [line["status"] for line in sandbox.of("told")] == [500] * 10
+    assert [line["word"] for line in sandbox.of("unheard")] == ["sent"]
 
 
 def test_a_receiver_that_comes_back_hears_what_it_missed(sandbox):
