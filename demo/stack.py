@@ -52,6 +52,7 @@ class Stack:
     callback_brokers: Mapping[str, str] = field(default_factory=dict, repr=False)  # more of them
     workers: Mapping[str, tuple[list[str], int]] = field(default_factory=lambda: WORKERS)
     has_flower: bool = True
+    log_level: str = "INFO"
     servers: ExitStack = field(default_factory=ExitStack, repr=False)
     processes: dict[str, Process] = field(default_factory=dict)
     environment: Environment | None = None
@@ -117,18 +118,18 @@ class Stack:
         # All share one small machine: receipts come before new calls, or sending would outrun them
         # and messages would fall to the next channel for our own lag.
         niceness = "0" if name in ("urgent", "collector", "tick") else "10"
-        worker = self._celery("worker", "--loglevel", "INFO", *options)
+        worker = self._celery("worker", "--loglevel", self.log_level, *options)
         self._start(name, "nice", "-n", niceness, *worker)
 
     def start_beat(self, name: str = "beat") -> None:
         """Starts (again) the clock of everything that waits; under another name, a second one."""
-        self._start(name, *self._celery("beat", "--loglevel", "INFO"))
+        self._start(name, *self._celery("beat", "--loglevel", self.log_level))
 
     def start_gateway(self) -> None:
         """Starts (again) the receipt gateway."""
         environment = self.running()
-        port = str(environment.gateway_port)
-        self._start("gateway", sys.executable, "-m", "cascade.gateway", "--port", port)
+        options = ["--port", str(environment.gateway_port), "--log-level", self.log_level]
+        self._start("gateway", sys.executable, "-m", "cascade.gateway", *options)
 
     def kill(self, name: str) -> None:
         """SIGKILL to a process and its children, as a crash of its machine would end them."""
@@ -140,6 +141,11 @@ class Stack:
         """Starts a worker, beat or the gateway again."""
         starts = {"beat": self.start_beat, "gateway": self.start_gateway}
         starts.get(name, lambda: self.start_worker(name))()
+
+    def sandbox_options(self) -> list[str]:
+        """How the sandbox behaves, and where it keeps its book."""
+        ledger = ["--ledger", str(self.sandbox_ledger)]
+        return [*ledger, "--seed", str(self.seed), "--scale", str(self.scale)]
 
     def pending(self) -> int:
         """How many events and webhooks the sandbox still has to come."""
@@ -167,9 +173,8 @@ class Stack:
         config = self.directory / "sandbox.toml"
         config.touch(mode=0o600)
         config.write_text(environment.sandbox_config(), "utf-8")
-        options = ["--config", str(config), "--ledger", str(self.sandbox_ledger)]
-        options += ["--seed", str(self.seed), "--scale", str(self.scale)]
-        options += ["--port", str(environment.sandbox_port)]
+        options = ["--config", str(config), "--port", str(environment.sandbox_port)]
+        options += self.sandbox_options()
         self._start("sandbox", sys.executable, "-m", "cascade.sandbox", *options)
 
     def _start_flower(self) -> None:

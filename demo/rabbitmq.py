@@ -1,4 +1,4 @@
-"""A RabbitMQ of the tests' own, where its server is installed: PyPI has no wheel of it."""
+"""A RabbitMQ for one run, where its server is installed: PyPI has no wheel of it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 
 from cascade.embedded import LAUNCH
-from tests.acceptance.waiting import until
 
 
 PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # of Debian's and Red Hat's packages
 START_SECONDS = 60
-VHOSTS = ("tests", "campaign", "queues")  # each is a broker of its own
+VHOSTS = ("tests", "campaign", "queues", "chaos")  # each is a broker of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def rabbitmq(home: Path) -> Iterator[RabbitMQ]:
         _start([str(PROGRAM)], home, environ),
     ]
     try:
-        until(lambda: _listens(amqp), seconds=START_SECONDS, what="RabbitMQ")
+        _await(amqp)
         yield node
     finally:
         for process in reversed(processes):
@@ -130,7 +131,7 @@ def _start(command: Sequence[str], home: Path, environ: dict[str, str]) -> subpr
     """A process that is interrupted when this one dies, however it dies."""
     launcher = [sys.executable, "-I", "-S", "-c", LAUNCH, str(os.getpid()), "", ""]
     with (home / "output").open("ab") as output:
-        return subprocess.Popen(
+        return subprocess.Popen(  # noqa: S603  # our own launcher and the system's server
             [*launcher, *command],
             cwd=home,
             env=environ,
@@ -139,6 +140,14 @@ def _start(command: Sequence[str], home: Path, environ: dict[str, str]) -> subpr
             stderr=output,
             start_new_session=True,
         )
+
+
+def _await(port: int) -> None:
+    until = time.monotonic() + START_SECONDS
+    while not _listens(port):
+        if time.monotonic() > until:
+            raise TimeoutError(f"RabbitMQ was not ready within {START_SECONDS} s")
+        Event().wait(0.1)
 
 
 def _listens(port: int) -> bool:

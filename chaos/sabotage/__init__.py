@@ -1,0 +1,1 @@
+"""Ways to break the product from outside, each of which the checker must see."""
