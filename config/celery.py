@@ -45,7 +45,7 @@ SETTINGS: dict[str, object] = {
     "broker_connection_timeout": 3,
     # Publishing must not hang: the tick publishes again what did not get through.
     "task_publish_retry_policy": PUBLISH_RETRY,
-    "worker_consumer": "workers.consumer:TimerlessConsumer",
+    "worker_consumer": "workers.consumer:CascadeConsumer",
     # A warm stop lets calls end; a second line for stops that are not warm.
     "worker_soft_shutdown_timeout": 15,
     # Flower lives on events; one covers up to 200 messages, so they cost nearly nothing.
