@@ -21,8 +21,8 @@ from cascade.domain.message import words_for
 from cascade.domain.money import Amount, RateBook, charge
 from cascade.domain.segments import segments
 from cascade.domain.state import AttemptState, Channel, MessageState
+from cascade.services.balance import balance
 from cascade.services.deployment import Ledger
-from cascade.services.reconcile import reconcile
 from cascade.services.sealed import open_content, open_recipient
 from cascade.storage import totals
 from cascade.storage.database import transaction
@@ -158,7 +158,7 @@ def read_figures(
     Raises OSError and ValueError for a ledger file that cannot be read.
     """
     accounts = load_capabilities(providers)
-    books = reconcile(ledger, read_lines(ledger_path), echoing=_echoing(accounts))
+    books = balance(ledger, read_lines(ledger_path), echoing=_echoing(accounts))
     refusals = read_refusals(ledger_path)
     sms = account_for(Channel.SMS, accounts) or ""
 
@@ -283,7 +283,7 @@ def _accounts(books: Books) -> Iterator[AccountBooks]:
             charged=_money(one.amount for one in entries if one.account == account),
             unattributable=_money(_amounts(account, (p.line for p in books.unattributable))),
             unheard=_money(_amounts(account, (p.line for p in books.unheard))),
-            duplicates=_money(_amounts(account, books.duplicates)),
+            duplicates=_money(_amounts(account, (p.line for p in books.duplicates))),
             billed=_money(_amounts(account, lines)),
         )
 

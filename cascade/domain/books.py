@@ -2,6 +2,8 @@
 
 Charged + unattributable + unheard + duplicates = billed, and it must hold line by line: every line
 of the record is paired with at most one attempt of ours, and every attempt with at most one line.
+
+A recipient is an E.164 number or its keyed hash, the same on both sides.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 
 from collections import defaultdict
-from collections.abc import Container, Hashable, Iterable, Sequence
+from collections.abc import Container, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Generic, TypeVar
@@ -17,17 +19,33 @@ from typing import Generic, TypeVar
 from cascade.domain.money import Amount
 
 
+CLOCKS_APART = dt.timedelta(seconds=2)  # between the provider's clock and the database's
+READ_LATE = dt.timedelta(seconds=10)  # a busy provider may take a request we have given up on
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """One delivered message in a provider's record; `amount` is None where it names no price."""
 
     account: str
-    ref: str  # the provider's
+    ref: str  # the provider's; empty where the record carries none
     client_ref: str | None  # ours, where the record carries it
-    recipient: str = field(repr=False)  # E.164
+    recipient: str | None = field(repr=False)  # None where the record carries none
     accepted_at: dt.datetime
     delivered_at: dt.datetime
     amount: Amount | None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When a provider took a call, if it did: between these, both included."""
+
+    begin: dt.datetime
+    end: dt.datetime
+
+    def holds(self, moment: dt.datetime) -> bool:
+        """Whether it may have been then."""
+        return self.begin <= moment <= self.end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +56,10 @@ class Entry:
     account: str
     client_ref: str
     provider_refs: tuple[str, ...]
-    recipient: str = field(repr=False)  # E.164
+    recipient: str = field(repr=False)
     started_at: dt.datetime  # the first call
     amount: Amount | None
+    call: Window | None = None  # lets a line without a reference be paired by its time and price
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +70,9 @@ class Unconfirmed:
     account: str
     client_ref: str
     provider_refs: tuple[str, ...]
-    recipient: str = field(repr=False)  # E.164
+    recipient: str = field(repr=False)
     started_at: dt.datetime
+    call: Window | None = None  # as an entry's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +85,7 @@ class Silent:
 
     attempt_id: int
     account: str
-    recipient: str = field(repr=False)  # E.164
+    recipient: str = field(repr=False)
     called_from: dt.datetime
     called_until: dt.datetime
 
@@ -90,7 +110,7 @@ class Books:
     differing: tuple[Pair[Entry], ...]  # they do not, or one of them is not known
     unattributable: tuple[Pair[Silent], ...]
     unheard: tuple[Pair[Unconfirmed], ...]
-    duplicates: tuple[Line, ...]  # of an attempt that was charged by another line
+    duplicates: tuple[Pair[Entry], ...]  # of an attempt that was charged by another line
     unpaired_lines: tuple[Line, ...]
     unpaired_entries: tuple[Entry, ...]
 
@@ -102,7 +122,7 @@ class Books:
             *(pair.line for pair in self.differing),
             *(pair.line for pair in self.unattributable),
             *(pair.line for pair in self.unheard),
-            *self.duplicates,
+            *(pair.line for pair in self.duplicates),
             *self.unpaired_lines,
         )
 
@@ -138,25 +158,35 @@ def compare(
     """Pairs lines with attempts one to one; the order of what is given changes nothing.
 
     `echoing` are the accounts whose receipts carry our reference: their lines are found by it.
-    All others are found by the provider's reference, as their receipts are.
+    All others are found by the provider's reference, as their receipts are. A line or an attempt
+    without any reference is found by the recipient, the time of the call and the price.
     """
-    charged = _Index(entries, echoing)
-    uncharged = _Index(unconfirmed, echoing)
     silences = _Silences(silent)
+    charged = _Index(entries, echoing)
+    uncharged = _Index(unconfirmed, echoing, but=silences.ids)
     found = _Found()
     for line in sorted(lines, key=lambda line: (line.accepted_at, line.delivered_at, line.ref)):
         key = _key(line, echoing)
         if (entry := charged.take(key)) is not None:
             found.pairs.append(Pair(line, entry))
-        elif key in charged:
-            found.duplicates.append(line)
+        elif (first := charged.first(key)) is not None:
+            found.duplicates.append(Pair(line, first))
         elif (attempt := uncharged.take(key)) is not None:
             found.unheard.append(Pair(line, attempt))
         elif (silence := silences.take(line)) is not None:
             found.unattributable.append(Pair(line, silence))
+        elif (entry := charged.take_near(line)) is not None:
+            found.pairs.append(Pair(line, entry))
+        elif (attempt := uncharged.take_near(line)) is not None:
+            found.unheard.append(Pair(line, attempt))
         else:
             found.unpaired.append(line)
     return found.books(charged.rest())
+
+
+def window(called_at: dt.datetime, answered_at: dt.datetime | None) -> Window:
+    """When a provider took a call that was answered, or given up, at `answered_at`."""
+    return Window(called_at - CLOCKS_APART, (answered_at or called_at) + READ_LATE)
 
 
 def total(amounts: Iterable[Amount | None]) -> dict[str, Decimal]:
@@ -175,7 +205,7 @@ class _Found:
     pairs: list[Pair[Entry]] = field(default_factory=list)
     unattributable: list[Pair[Silent]] = field(default_factory=list)
     unheard: list[Pair[Unconfirmed]] = field(default_factory=list)
-    duplicates: list[Line] = field(default_factory=list)
+    duplicates: list[Pair[Entry]] = field(default_factory=list)
     unpaired: list[Line] = field(default_factory=list)
 
     def books(self, unpaired_entries: Iterable[Entry]) -> Books:
@@ -197,19 +227,38 @@ class _Index(Generic[Findable]):
     not ours.
     """
 
-    def __init__(self, attempts: Iterable[Findable], echoing: Container[str]) -> None:
-        self._left = {one.attempt_id: one for one in sorted(attempts, key=_age)}
+    def __init__(
+        self,
+        attempts: Iterable[Findable],
+        echoing: Container[str],
+        *,
+        but: Container[int] = frozenset(),
+    ) -> None:
+        """Those of `but` are found by their references only."""
+        self._all = {one.attempt_id: one for one in sorted(attempts, key=_age)}
+        self._left = dict(self._all)
         self._by_key: dict[Hashable, list[int]] = defaultdict(list)
-        for attempt in self._left.values():
+        self._by_person: dict[Hashable, list[int]] = defaultdict(list)
+        for attempt in self._all.values():
             for key in _keys(attempt, echoing):
                 self._by_key[key].append(attempt.attempt_id)
+            if attempt.call is not None and attempt.attempt_id not in but:
+                self._by_person[attempt.account, attempt.recipient].append(attempt.attempt_id)
 
-    def __contains__(self, key: Hashable) -> bool:
-        return key in self._by_key
+    def first(self, key: Hashable) -> Findable | None:
+        """The oldest that the key finds, taken or not."""
+        found = self._by_key.get(key)
+        return self._all[found[0]] if found else None
 
     def take(self, key: Hashable) -> Findable | None:
         for attempt_id in self._by_key.get(key, ()):
             if attempt_id in self._left:
+                return self._left.pop(attempt_id)
+        return None
+
+    def take_near(self, line: Line) -> Findable | None:
+        for attempt_id in self._by_person.get((line.account, line.recipient), ()):
+            if attempt_id in self._left and _is_near(line, self._left[attempt_id]):
                 return self._left.pop(attempt_id)
         return None
 
@@ -226,8 +275,10 @@ class _Silences:
 
     def __init__(self, silent: Iterable[Silent]) -> None:
         self._by_person: dict[Hashable, list[Silent]] = defaultdict(list)
+        self.ids: set[int] = set()
         for one in sorted(silent, key=lambda one: (one.called_until, one.attempt_id)):
             self._by_person[one.account, one.recipient].append(one)
+            self.ids.add(one.attempt_id)
 
     def take(self, line: Line) -> Silent | None:
         candidates = self._by_person.get((line.account, line.recipient), [])
@@ -241,6 +292,16 @@ def _agrees(pair: Pair[Entry]) -> bool:
     return pair.line.amount is not None and pair.line.amount == pair.ours.amount
 
 
+def _is_near(line: Line, attempt: Entry | Unconfirmed) -> bool:
+    """References that contradict each other are no pair, whatever else agrees."""
+    has_reference = bool(line.ref) or line.client_ref is not None
+    if attempt.call is None or (has_reference and attempt.provider_refs):
+        return False
+    if isinstance(attempt, Entry) and attempt.amount != line.amount:
+        return False
+    return attempt.call.holds(line.accepted_at)
+
+
 def _age(attempt: Entry | Unconfirmed) -> tuple[dt.datetime, int]:
     return attempt.started_at, attempt.attempt_id
 
@@ -251,9 +312,11 @@ def _key(line: Line, echoing: Container[str]) -> Hashable:
     return "theirs", line.account, line.ref, line.recipient
 
 
-def _keys(attempt: Entry | Unconfirmed, echoing: Container[str]) -> Sequence[Hashable]:
-    where, whom = attempt.account, attempt.recipient
-    theirs = [("theirs", where, ref, whom) for ref in attempt.provider_refs]
-    if where in echoing:
-        return [("ours", where, attempt.client_ref, whom), *theirs]
-    return theirs
+def _keys(attempt: Entry | Unconfirmed, echoing: Container[str]) -> Iterator[Hashable]:
+    """A line that names no recipient is found without it."""
+    where = attempt.account
+    for whom in (attempt.recipient, None):
+        for ref in attempt.provider_refs:
+            yield "theirs", where, ref, whom
+        if where in echoing:
+            yield "ours", where, attempt.client_ref, whom
