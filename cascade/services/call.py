@@ -8,7 +8,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from cascade.callbacks import CallbackBrokers, Told, unreachable
+from cascade.callbacks.brokers import CallbackBrokers, Told, unreachable
 from cascade.domain.callback import Callback
 from cascade.services.deployment import SETTLE_PATIENCE, Ledger, seconds
 from cascade.storage.database import transaction

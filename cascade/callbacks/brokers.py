@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -115,8 +114,7 @@ class _Line:
                 "state": callback.state.value,
                 "sequence": callback.sequence,
             },
-            # The same for a repeat, so that it can be told from news.
-            task_id=str(uuid.uuid5(callback.message_id, str(callback.sequence))),
+            task_id=callback.id,
             root_id=message_id,  # else our own task would be the root
             parent_id=message_id,
             queue=Queue(callback.to.queue, no_declare=True),  # type: ignore[arg-type]  # a kombu Queue
