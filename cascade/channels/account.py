@@ -5,15 +5,27 @@ Secrets are `SecretStr`, so no repr, log or error shows them.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
+import math
+import re
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Annotated, ClassVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+)
 
-from cascade.channels.base import Ack, Capabilities, Item, UnsayableError, Webhook
+from cascade.channels.base import Ack, Adapter, Capabilities, Item, UnsayableError, Webhook
 from cascade.domain.message import Template, Text
 from cascade.domain.state import Channel
 
@@ -34,7 +46,29 @@ def _split(value: object) -> object:
 
 
 def _ip(text: str) -> str:
-    return str(ipaddress.ip_address(text))
+    address = ipaddress.ip_address(text)
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def _tokens(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    for secret in secrets:
+        _check_token(secret.get_secret_value())
+    return secrets
+
+
+def _check_token(token: str) -> None:
+    if _DIGEST.fullmatch(token):
+        return
+    if not _TOKEN.fullmatch(token):
+        raise ValueError("it is part of an address: use letters, digits, - and _ only")
+    if _bits(token) < _TOKEN_BITS or len(set(token)) < _TOKEN_VARIETY:
+        raise ValueError(f"it can be guessed: draw {_TOKEN_BITS} bits at random")
+
+
+def _bits(token: str) -> float:
+    """What a token of this length and alphabet holds if it was drawn at random."""
+    alphabet = next(size for pattern, size in _ALPHABETS if pattern.fullmatch(token))
+    return len(token) * math.log2(alphabet)
 
 
 Url = Annotated[str, AfterValidator(_url)]
@@ -43,8 +77,28 @@ Secret = Annotated[SecretStr, Field(min_length=1)]
 Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_split), Field(min_length=1)]
 Ips = Annotated[frozenset[Annotated[str, AfterValidator(_ip)]], BeforeValidator(_split)]
 
-# 22 characters of URL-safe base64 are 128 bits: nobody guesses the address of a webhook.
-Token = Annotated[SecretStr, Field(min_length=22)]
+# Nobody guesses the address of a webhook: 22 characters of URL-safe base64, 32 of hexadecimal.
+_TOKEN_BITS = 128
+_TOKEN_VARIETY = 8  # different characters: a random token of that size has more
+_TOKEN = re.compile(r"[A-Za-z0-9_-]+")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_ALPHABETS = (
+    (re.compile(r"[0-9]+"), 10),
+    (re.compile(r"[0-9a-f]+|[0-9A-F]+"), 16),
+    (re.compile(r"[0-9a-z]+|[0-9A-Z]+"), 36),
+    (_TOKEN, 64),
+)
+
+Tokens = Annotated[
+    tuple[SecretStr, ...], BeforeValidator(_split), AfterValidator(_tokens), Field(min_length=1)
+]
+
+
+class Confirmation(StrEnum):
+    """What must confirm a delivery that an unsigned webhook claims, before it is charged."""
+
+    NONE = "none"
+    POLL = "poll"
 
 
 class Account(BaseModel):
@@ -70,19 +124,40 @@ class Account(BaseModel):
 
 
 class UnsignedAccount(Account):
-    """An account whose webhooks carry no signature: a secret in their path vouches for them."""
+    """An account whose webhooks carry no signature: a secret in their path vouches for them.
 
-    token: Token = Field(alias="webhook_token")
+    `webhook_token` is a list, for its rotation: the first is given out, all are accepted. One may
+    be written as `sha256:` and its SHA-256 in hexadecimal where nobody needs to give it out.
+    """
+
+    gives_token: ClassVar[bool] = False  # to the provider, with each message
+
+    tokens: Tokens = Field(alias="webhook_token")
+    confirm: Confirmation = Confirmation.NONE
+
+    @field_validator("confirm")
+    @classmethod
+    def _check_confirm(cls, confirm: Confirmation) -> Confirmation:
+        if confirm is Confirmation.POLL and not cls.capabilities.poll:
+            raise ValueError("this provider cannot be asked about messages")
+        return confirm
 
     @property
-    def webhook_token(self) -> str:
-        """The last part of the path of its webhooks."""
-        return self.token.get_secret_value()
+    def is_token_known(self) -> bool:
+        """Whether the token to be given out is there itself, not its digest."""
+        return not _DIGEST.fullmatch(self.tokens[0].get_secret_value())
 
     @property
     def webhook_url(self) -> str:
-        """Where its webhooks go, token and all: a secret."""
-        return f"{self.gateway_url}/receipts/{self.account}/{self.webhook_token}"
+        """Where its webhooks go, token and all: a secret. Raises UnsayableError."""
+        if not self.is_token_known:
+            raise UnsayableError("the webhook token is known by its digest only")
+        return f"{self.gateway_url}/receipts/{self.account}/{self.tokens[0].get_secret_value()}"
+
+    @property
+    def token_digests(self) -> frozenset[bytes]:
+        """SHA-256 of the secrets that the path of its webhooks may end in."""
+        return frozenset(_digest(token.get_secret_value()) for token in self.tokens)
 
     def verify(self, webhook: Webhook) -> None:
         """Nothing to look at: the gateway compares the token before it asks."""
@@ -90,6 +165,17 @@ class UnsignedAccount(Account):
     def handshake(self, query: Mapping[str, str]) -> str | None:  # noqa: ARG002  # the contract
         """None: the provider asks for no proof."""
         return None
+
+
+def is_believed(adapter: Adapter) -> bool:
+    """Whether a delivery that a webhook of this account tells may charge without a poll."""
+    return not isinstance(adapter, UnsignedAccount) or adapter.confirm is Confirmation.NONE
+
+
+def _digest(token: str) -> bytes:
+    if _DIGEST.fullmatch(token):
+        return bytes.fromhex(token.partition(":")[2])
+    return hashlib.sha256(token.encode()).digest()
 
 
 def text_of(item: Item) -> str:

@@ -189,8 +189,10 @@ class Adapter(Protocol):
     @property
     def capabilities(self) -> Capabilities: ...
     @property
-    def webhook_token(self) -> str | None:
-        """The secret path token of unsigned webhooks; None where the provider signs."""
+    def token_digests(self) -> frozenset[bytes]:
+        """SHA-256 of the secrets that the path of unsigned webhooks may end in; empty where the
+        provider signs.
+        """
         ...
 
     @property

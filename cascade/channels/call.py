@@ -9,9 +9,10 @@ from __future__ import annotations
 import socket
 import threading
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Generic
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol
 
 from requests import PreparedRequest, RequestException, Response
 from requests.adapters import HTTPAdapter
@@ -44,6 +45,25 @@ _HOSTS = 16  # that one thread keeps a connection to
 _NEVER_CONNECTED = (ConnectTimeoutError, NewConnectionError)  # also NameResolutionError
 
 
+class Choose(Protocol):
+    """Names the addresses that a connection may be made to; raises what it refuses."""
+
+    def __call__(self, host: str, port: int, *, is_tls: bool) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """With whom connections may be made: `choose` names their addresses, instead of the system's
+    look-up; `ca_file` the CAs that sign their certificates, instead of certifi's.
+    """
+
+    choose: Choose | None = None
+    ca_file: str | None = None
+
+
+ANYBODY = Trust()
+
+
 class GivenUpError(Exception):
     """The call's time was over before its first byte was written."""
 
@@ -62,9 +82,11 @@ class Call(Generic[T]):
         start_by: float,
         ends_at: float,
         clock: Callable[[], float],
+        trust: Trust = ANYBODY,
     ) -> None:
         self.request = request
         self.ends_at = ends_at
+        self.trust = trust
         self._start_by = min(start_by, ends_at)
         self._clock = clock
         self._lock = threading.Lock()
@@ -106,7 +128,12 @@ class Call(Generic[T]):
         self._check_time()
         left = max(self.ends_at - self._clock(), 0.001)
         timeout = (min(connect_timeout, left), left)
-        response = adapter.send(_prepared(self.request), stream=True, timeout=timeout)
+        response = adapter.send(
+            _prepared(self.request),
+            stream=True,
+            timeout=timeout,
+            verify=self.trust.ca_file or True,
+        )
         try:
             return _whole(response, body_limit)
         finally:
@@ -140,6 +167,26 @@ _running = _Running()
 
 
 class _Connection(HTTPConnection):
+    _is_tls = False
+
+    def _new_conn(self) -> socket.socket:  # type: ignore[explicit-override]  # from Python 3.12
+        """To a chosen address, if the call chooses: the name stays for Host, SNI and certificate."""
+        choose = _running.call.trust.choose
+        if choose is None:
+            return super()._new_conn()
+        name = self._dns_host
+        failure: Exception = ConnectionError("no address was chosen")
+        try:
+            for address in choose(name, self.port, is_tls=self._is_tls):
+                self._dns_host = address
+                try:
+                    return super()._new_conn()
+                except _NEVER_CONNECTED as error:
+                    failure = error
+        finally:
+            self._dns_host = name
+        raise failure
+
     def send(self, data: Any) -> None:  # type: ignore[explicit-override]  # from Python 3.12
         if self.sock is None:
             self.connect()
@@ -148,7 +195,7 @@ class _Connection(HTTPConnection):
 
 
 class _TlsConnection(_Connection, HTTPSConnection):
-    pass
+    _is_tls = True
 
 
 class _Pool(HTTPConnectionPool):

@@ -148,9 +148,9 @@ class Cloud(Account):
     verify_token: Secret
 
     @property
-    def webhook_token(self) -> str | None:
+    def token_digests(self) -> frozenset[bytes]:
         """None: Meta signs its webhooks."""
-        return None
+        return frozenset()
 
     @property
     def webhook_url(self) -> str:
@@ -244,14 +244,14 @@ def _result(response: HttpResponse) -> Result:
     try:
         answer = loads(response.body)
         if response.status == HTTPStatus.OK:
-            return Accepted((_reference(_Sent.model_validate(answer).messages[0].id),))
+            return Accepted((reference(_Sent.model_validate(answer).messages[0].id),))
         code = _Refusal.model_validate(answer).error.code
     except ValueError:
         return by_status(response)
     return refused(native_code(code), _RESULTS, response)
 
 
-def _reference(wamid: str) -> str:
+def reference(wamid: str) -> str:
     """A digest of Meta's message id: the id itself holds the phone number, in base64."""
     return hashlib.blake2b(wamid.encode(), digest_size=16).hexdigest()
 
@@ -271,7 +271,7 @@ def _receipt(status: _Status) -> Receipt:
         native_status=native_code(status.status),
         native_code=code,
         client_ref=status.biz_opaque_callback_data,
-        provider_ref=_reference(status.id),
+        provider_ref=reference(status.id),
         event_at=instant(status.timestamp),
     )
 

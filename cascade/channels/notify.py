@@ -99,6 +99,7 @@ class Notify(UnsignedAccount):
         text_maximum=2048,
     )
     channels: ClassVar = frozenset({Channel.VK, Channel.OK})
+    gives_token: ClassVar = True
 
     client_key: Name
     client_secret: Secret

@@ -24,6 +24,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from cascade.channels.account import UnsignedAccount
 from cascade.channels.base import Adapter, Capabilities
 from cascade.channels.cloud import Cloud
 from cascade.channels.devino import Devino
@@ -54,11 +55,11 @@ class _Entry:
 
 
 def load_accounts(
-    path: Path, *, environ: Mapping[str, str], gateway_url: str
+    path: Path, *, environ: Mapping[str, str], gateway_url: str, sends: bool = True
 ) -> dict[str, Adapter]:
     """Every account of the file, ready to use, by name and in the order of the file.
 
-    Raises one ConfigurationError with every problem of every account and its cure.
+    Who only receives (`sends=False`) may know all webhook tokens by their digests. Raises one ConfigurationError with every problem of every account and its cure.
     """
     accounts: dict[str, Adapter] = {}
     problems: list[str] = []
@@ -68,6 +69,8 @@ def load_accounts(
         except ValidationError as error:
             problems += [_told(entry, details) for details in error.errors(include_input=False)]
         problems += _secrets_in_file(entry)
+    if sends:
+        problems += [_unknown_token(one) for one in accounts.values() if _gives_unknown_token(one)]
     _raise_if_any(problems, path)
     return accounts
 
@@ -170,6 +173,20 @@ def _secrets_in_file(entry: _Entry) -> Iterator[str]:
         if _is_secret(field) and name in entry.fields:
             variable = environment_name(entry.account, name)
             yield f"accounts.{entry.account}.{name}: a secret stands in the file; set {variable}"
+
+
+def _gives_unknown_token(adapter: Adapter) -> bool:
+    if not isinstance(adapter, UnsignedAccount):
+        return False
+    return adapter.gives_token and not adapter.is_token_known
+
+
+def _unknown_token(adapter: Adapter) -> str:
+    variable = environment_name(adapter.account, "webhook_token")
+    problem = "each message carries the first one, and only its digest is here"
+    return (
+        f"accounts.{adapter.account}.webhook_token: {problem}; put the token itself in {variable}"
+    )
 
 
 def _told(entry: _Entry, details: ErrorDetails) -> str:

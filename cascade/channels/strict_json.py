@@ -3,29 +3,48 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
 
+from collections.abc import Iterable
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel
 
 
+log = logging.getLogger(__name__)
+
 Model = TypeVar("Model", bound=BaseModel)
+
+DEPTH = 32  # objects and lists within each other
+DIGITS = 20  # of one number: those of a 64-bit integer, and of any float that is written in full
 
 
 def loads(body: bytes) -> Any:
-    """The value in `body`; whole numbers of any size stay exact.
+    """The value in `body`, which is UTF-8; whole numbers of any size stay exact.
 
-    Raises ValueError also for NaN and Infinity, for a name given twice in one object (which of
-    two statuses is meant?), and for nesting too deep to read.
+    Raises ValueError also for NaN, Infinity and numbers beyond every float, for more than `DIGITS`
+    digits, for a name given twice in one object (which of two statuses is meant?), and for more
+    than `DEPTH` levels. Bytes that are no UTF-8 are read as U+FFFD, and control characters as
+    they are: a name that nobody looks at must not cost a receipt.
     """
     try:
-        return json.loads(body, object_pairs_hook=_object, parse_constant=_refuse)
+        value = json.loads(
+            body.decode("utf-8-sig", "replace"),
+            object_pairs_hook=_object,
+            parse_int=_int,
+            parse_float=_float,
+            parse_constant=_refuse,
+            strict=False,
+        )
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    _check_depth(value, DEPTH)
+    return value
 
 
 def readable(model: type[Model], values: object) -> list[Model]:
-    """Those of `values` that are a `model`.
+    """Those of `values` that are a `model`; how many are not is logged.
 
     Raises ValueError if `values` is no list, or a list of nothing readable.
     """
@@ -39,6 +58,8 @@ def readable(model: type[Model], values: object) -> list[Model]:
             continue  # one bad row must not take its neighbours with it
     if values and not models:
         raise ValueError("nothing readable")
+    if len(models) < len(values):
+        log.error("%d of %d rows cannot be read", len(values) - len(models), len(values))
     return models
 
 
@@ -49,5 +70,34 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return members
 
 
+def _int(number: str) -> int:
+    _check_digits(number)
+    return int(number)
+
+
+def _float(number: str) -> float:
+    _check_digits(number)
+    value = float(number)
+    if math.isinf(value):
+        raise ValueError("a number is too large")
+    return value
+
+
+def _check_digits(number: str) -> None:
+    if sum(one.isdigit() for one in number) > DIGITS:
+        raise ValueError("a number is too long")
+
+
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON")
+
+
+def _check_depth(value: object, levels: int) -> None:
+    """Raises ValueError if `value` holds more than `levels` lists and objects within each other."""
+    if not isinstance(value, dict | list):
+        return
+    if levels == 0:
+        raise ValueError("nested too deeply")
+    inner: Iterable[object] = value.values() if isinstance(value, dict) else value
+    for one in inner:
+        _check_depth(one, levels - 1)

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Generic
 
 from cascade.channels.base import HttpRequest, T
-from cascade.channels.call import AskingAdapter, Call
+from cascade.channels.call import ANYBODY, AskingAdapter, Call, Trust
 from cascade.channels.exchange import Exchange, Outcome
 
 
@@ -34,7 +34,9 @@ class Transport(Generic[T]):
         deadline: float = 4.0,
         body_limit: int = 64 * 1024,
         clock: Callable[[], float] = time.monotonic,
+        trust: Trust = ANYBODY,
     ) -> None:
+        self._trust = trust
         self.flight = flight
         self.deadline = deadline
         self._connect_timeout = connect_timeout
@@ -75,7 +77,9 @@ class Transport(Generic[T]):
             raise RuntimeError("no room for another call")
         ends_at = self._clock() + self.deadline
         start_by = ends_at if start_by is None else start_by
-        call = Call(request, start_by=start_by, ends_at=ends_at, clock=self._clock)
+        call = Call(
+            request, start_by=start_by, ends_at=ends_at, clock=self._clock, trust=self._trust
+        )
         with self._changed:
             self._waiting[call] = None
             self._busy.add(call)

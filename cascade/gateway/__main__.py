@@ -6,8 +6,9 @@ import argparse
 import functools
 import logging
 import os
+import sys
 
-import uvicorn
+from contextlib import suppress
 
 from prometheus_client import start_http_server
 
@@ -16,6 +17,7 @@ from cascade.channels.registry import load_accounts
 from cascade.dispatch import queue_lengths
 from cascade.gateway.app import make_app
 from cascade.gateway.metrics import Metrics
+from cascade.gateway.server import server
 from cascade.settings import ServiceSettings, load
 from cascade.storage.database import connect
 
@@ -24,12 +26,13 @@ def main() -> None:
     """Reads the environment and serves."""
     arguments = _arguments()
     settings = load(ServiceSettings)
-    logs.configure(logging.INFO)
+    logs.configure(logging.getLevelNamesMapping()[arguments.log_level])
     database_url = settings.database_url.get_secret_value()
     adapters = load_accounts(
         settings.config_dir / "providers.toml",
         environ=os.environ,
         gateway_url=settings.gateway_url,
+        sends=False,
     )
     metrics = Metrics(
         engine=connect(database_url, pool_size=1),
@@ -45,15 +48,11 @@ def main() -> None:
         trusted_hops=settings.gateway_trusted_hops,
         answered=metrics.answered,
     )
-    # The access log would write the secret path tokens.
-    uvicorn.run(
-        app,
-        host=arguments.host,
-        port=arguments.port,
-        access_log=False,
-        log_config=None,
-        log_level="warning",
-    )
+    serving = server(app, host=arguments.host, port=arguments.port)
+    with suppress(KeyboardInterrupt):
+        serving.run()
+    if not serving.started:
+        sys.exit("the gateway could not start")
 
 
 def _arguments() -> argparse.Namespace:
@@ -63,6 +62,8 @@ def _arguments() -> argparse.Namespace:
     # A port of their own: what providers can reach must not show how the business goes.
     parser.add_argument("--metrics-host", default="127.0.0.1")
     parser.add_argument("--metrics-port", type=int, help="where Prometheus asks; none without it")
+    levels = ["DEBUG", "INFO", "WARNING", "ERROR"]
+    parser.add_argument("--log-level", choices=levels, default="INFO")
     return parser.parse_args()
 
 

@@ -6,20 +6,19 @@ A provider hears 2xx only once its receipts are committed; whatever else it hear
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
-from anyio import to_thread
 from sqlalchemy import Engine
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from cascade.channels.account import is_believed
 from cascade.channels.base import (
     Adapter,
     ForgedWebhookError,
@@ -29,8 +28,10 @@ from cascade.channels.base import (
 )
 from cascade.gateway.caller import caller_address
 from cascade.gateway.group_commit import GroupCommit
+from cascade.gateway.health import health_routes
+from cascade.gateway.token import is_addressed
 from cascade.services.inbox import new_receipts
-from cascade.storage.database import now, transaction
+from cascade.storage.database import transaction
 from cascade.storage.inbox import store
 from cascade.storage.sealing import Keyring
 
@@ -39,6 +40,9 @@ log = logging.getLogger(__name__)
 
 BODY_LIMIT = 256 * 1024  # bytes, counted before anything is parsed
 
+# What providers send; some may not say what it is.
+MEDIA_TYPES = frozenset({"application/json", "application/x-www-form-urlencoded", ""})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
@@ -46,7 +50,6 @@ class Gateway:
 
     adapters: Mapping[str, Adapter]
     keyring: Keyring
-    engine: Engine
     group_commit: GroupCommit
     trusted_hops: int
 
@@ -69,7 +72,6 @@ def make_app(
     gateway = Gateway(
         adapters=adapters,
         keyring=keyring,
-        engine=engine,
         group_commit=group_commit,
         trusted_hops=trusted_hops,
     )
@@ -82,11 +84,8 @@ def make_app(
     async def handshake(request: Request) -> Response:
         return _handshake(gateway, request)
 
-    async def health(_request: Request) -> Response:
-        return await _health(gateway)
-
     paths = ("/receipts/{account}", "/receipts/{account}/{token}")
-    routes = [Route("/health", health)]
+    routes = health_routes(engine)
     routes += [Route(path, receive, methods=["POST"]) for path in paths]
     routes += [Route(path, handshake, methods=["GET"]) for path in paths]
 
@@ -105,23 +104,45 @@ async def _receive(gateway: Gateway, request: Request) -> Response:
     adapter = _adapter(gateway, request)
     if adapter is None:
         return Response(status_code=404)
+    if _media_type(request) not in MEDIA_TYPES:
+        return Response(status_code=415)
     body = await _body(request)
-    if body is None:
-        return Response(status_code=413)
-    webhook = Webhook(headers=dict(request.headers), query=dict(request.query_params), body=body)
-    try:
-        adapter.verify(webhook)
-        receipts = adapter.parse(webhook)
-    except ForgedWebhookError:
-        log.warning("a webhook was forged", extra={"account": adapter.account})
-        return Response(status_code=403)
-    except UnreadableWebhookError:
-        log.warning("a webhook cannot be read", extra={"account": adapter.account})
-        return Response(status_code=400)
+    if isinstance(body, Response):
+        return body
+    receipts = _receipts(adapter, _webhook(request, body))
+    if isinstance(receipts, Response):
+        return receipts
     if receipts and not await _committed(gateway, adapter, receipts, body):
         return Response(status_code=503)
     ack = adapter.ack()
     return Response(ack.body, status_code=ack.status)
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _webhook(request: Request, body: bytes) -> Webhook:
+    # Repeated headers are joined, so that a second signature is no signature.
+    headers = {name: ", ".join(request.headers.getlist(name)) for name in request.headers}
+    return Webhook(headers=headers, query=dict(request.query_params), body=body)
+
+
+def _receipts(adapter: Adapter, webhook: Webhook) -> Sequence[Receipt] | Response:
+    """What `webhook` says, or the answer to who sent it if it cannot be believed or read."""
+    account = {"account": adapter.account}
+    try:
+        adapter.verify(webhook)
+        return adapter.parse(webhook)
+    except ForgedWebhookError:
+        log.warning("a webhook was forged", extra=account)
+        return Response(status_code=403)
+    except UnreadableWebhookError:
+        log.warning("a webhook cannot be read", extra=account)
+        return Response(status_code=400)
+    except Exception as error:  # noqa: BLE001  # its text may hold the body
+        log.error("a webhook cannot be parsed: %s", type(error).__name__, extra=account)  # noqa: TRY400  # nor a traceback
+        return Response(status_code=503)
 
 
 async def _committed(
@@ -129,7 +150,13 @@ async def _committed(
 ) -> bool:
     try:
         await gateway.group_commit.commit(
-            new_receipts(gateway.keyring, adapter.account, receipts, body)
+            new_receipts(
+                gateway.keyring,
+                adapter.account,
+                receipts,
+                body,
+                is_believed=is_believed(adapter),
+            )
         )
     except Exception as error:  # noqa: BLE001  # whatever it was: not committed, so not 2xx
         log.warning(
@@ -154,8 +181,7 @@ def _adapter(gateway: Gateway, request: Request) -> Adapter | None:
     adapter = gateway.adapters.get(request.path_params["account"])
     if adapter is None:
         return None
-    token = request.path_params.get("token", "")
-    if not hmac.compare_digest(token.encode(), (adapter.webhook_token or "").encode()):
+    if not is_addressed(adapter.token_digests, request.path_params.get("token")):
         log.warning("a webhook has a wrong token", extra={"account": adapter.account})
         return None
     peer = request.client.host if request.client else None
@@ -167,19 +193,14 @@ def _adapter(gateway: Gateway, request: Request) -> Adapter | None:
     return adapter
 
 
-async def _body(request: Request) -> bytes | None:
-    """The raw body; None if it is over the limit."""
+async def _body(request: Request) -> bytes | Response:
+    """The raw body, or the answer if it is over the limit or does not come to its end."""
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > BODY_LIMIT:
-            return None
-    return bytes(body)
-
-
-async def _health(gateway: Gateway) -> Response:
     try:
-        await to_thread.run_sync(lambda: transaction(gateway.engine, now))
-    except Exception as error:  # noqa: BLE001  # the answer is the report
-        return PlainTextResponse(f"database: {type(error).__name__}\n", status_code=503)
-    return PlainTextResponse("ok\n")
+        async for part in request.stream():
+            body += part
+            if len(body) > BODY_LIMIT:
+                return Response(status_code=413)
+    except ClientDisconnect:
+        return Response(status_code=408)  # for the metrics: nobody hears it
+    return bytes(body)

@@ -172,6 +172,18 @@ def _standing(now: metrics.Standing) -> Iterator[Metric]:
         ["lane"],
         (([lane], seconds) for lane, seconds in now.due_lag.items()),
     )
+    yield _gauges(
+        "cascade_endpoint_failing_seconds",
+        "Since an endpoint takes no webhook; 0 while it does.",
+        ["endpoint"],
+        (([one.name], max(0.0, one.failing_for or 0)) for one in now.endpoints),
+    )
+    yield _gauges(
+        "cascade_endpoint_disabled",
+        "1 for an endpoint that is told nothing until it is enabled again.",
+        ["endpoint"],
+        (([one.name], float(one.disabled_for is not None)) for one in now.endpoints),
+    )
     for name, help_text, value in (
         (
             "cascade_receipts_lag_seconds",
@@ -188,6 +200,16 @@ def _standing(now: metrics.Standing) -> Iterator[Metric]:
             "cascade_oldest_transaction_seconds",
             "Age of the oldest transaction that is open in the database.",
             now.oldest_transaction,
+        ),
+        (
+            "cascade_books_discrepancies",
+            "What the newest nightly reconciling found that does not agree.",
+            now.discrepancies,
+        ),
+        (
+            "cascade_reconciled_age_seconds",
+            "Since the newest nightly reconciling; 0 before the first one.",
+            now.reconciled_age,
         ),
         (
             "cascade_callbacks_overdue",

@@ -49,7 +49,12 @@ def test_a_template_goes_out_as_documented(cloud):
     body = Template("ready", "ru", {"name": "Анна", "sum": "10"})
     (request,) = cloud.requests_for([an_item(body=body)])
     assert request.url == "https://graph.facebook.com/v23.0/1234567890/messages"
-    assert request.headers["Authorization"] == f"Bearer {SECRET}"
+    assert request.method == "POST"
+    assert request.headers == {
+        "Authorization": f"Bearer {SECRET}",
+        "Content-Type": "application/json",
+    }
+    assert "Анна".encode() in request.body
     parameters = [{"type": "text", "text": "Анна"}, {"type": "text", "text": "10"}]
     assert json.loads(request.body) == {
         "messaging_product": "whatsapp",
@@ -93,6 +98,8 @@ def test_an_answer_and_its_receipts_have_the_same_reference_which_hides_the_phon
     assert result.refs == (receipt.provider_ref,)
     assert len(result.refs[0]) == 32
     assert "NzkxNjEyMzQ1Njc" not in result.refs[0]
+    (other,) = cloud.parse(webhook(notification({**status("sent"), "id": wamid[:-1]})))
+    assert other.provider_ref != receipt.provider_ref
 
 
 @pytest.mark.parametrize(
@@ -223,5 +230,5 @@ def test_the_handshake_answers_only_to_our_verify_token(cloud):
 
 
 def test_it_signs_so_its_address_holds_no_token(cloud):
-    assert cloud.webhook_token is None
+    assert cloud.token_digests == frozenset()
     assert cloud.webhook_url == "https://cascade.example/receipts/cloud-whatsapp"

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
+import resource
 import socket
 import threading
 import time
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cascade.channels.base import HttpRequest, HttpResponse
-from cascade.channels.exchange import Ambiguous, Exchange, NotSent
+from cascade.channels.base import HttpRequest, HttpResponse, Rejected, Unknown
+from cascade.channels.exchange import Ambiguous, Exchange, NotSent, results
 from cascade.channels.transport import Transport
 from tests.channels.wire import OK, Connection, Provider, provider, refused_url
 
@@ -203,6 +206,63 @@ def test_a_body_at_the_limit_is_read(transports):
         outcome = outcome_of(transports(), there.url)
     assert isinstance(outcome, HttpResponse)
     assert len(outcome.body) == BODY_LIMIT
+
+
+ENDLESS = {
+    "body": (b"\r\n", b"a"),
+    "body with a length": (b"Content-Length: 1073741824\r\n\r\n", b"a"),
+    "chunk": (b"Transfer-Encoding: chunked\r\n\r\n40000000\r\n", b"a"),
+    "length of a chunk": (b"Transfer-Encoding: chunked\r\n\r\n", b"1"),
+    "chunks": (b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
+    "trailer": (b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X-More: 1\r\n"),
+    "header": (b"X-Endless: ", b"a"),
+    "headers": (b"", b"X-Endless: 1\r\n"),
+    "compressed": (b"Content-Encoding: gzip\r\n\r\n", gzip.compress(b"a" * 1_000_000)),
+}
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_a_gibibyte_of_an_answer_is_ambiguous_and_takes_no_memory(transports, kind):
+    head, more = ENDLESS[kind]
+    block = more * (65536 // len(more) + 1)
+
+    def behaviour(connection: Connection) -> None:
+        connection.read_request()
+        connection.sock.sendall(b"HTTP/1.1 200 OK\r\n" + head)
+        for _ in range(2**30 // len(block)):
+            connection.sock.sendall(block)
+
+    with provider(behaviour) as there:
+        before = resident()
+        outcome = outcome_of(transports(body_limit=64 * 1024), there.url)
+        grown = resident() - before
+    assert isinstance(outcome, Ambiguous)
+    assert grown < 20 * 2**20
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds."""
+    pages = Path("/proc/self/statm").read_text().split()[1]
+    return int(pages) * resource.getpagesize()
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_no_success(adapter, item, status):
+    (request,) = adapter.requests_for([item])
+    outcome = HttpResponse(status=status, headers={"location": request.url}, body=b"{}")
+    [(_, result)] = results(adapter, Exchange(request=request, outcome=outcome))
+    assert isinstance(result, Rejected | Unknown)
+
+
+def test_the_environment_names_no_proxy_and_no_password(transports, monkeypatch, tmp_path):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login canary password canary")
+    monkeypatch.setenv("NETRC", str(netrc))
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, refused_url())
+    with provider(answers(OK)) as there:
+        assert isinstance(outcome_of(transports(), there.url), HttpResponse)
+        assert there.connections == 1
 
 
 def test_a_body_cut_short_is_ambiguous(transports):

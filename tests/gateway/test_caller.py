@@ -66,7 +66,7 @@ def test_webhooks_come_from_allowed_addresses_only(
         "webhook_token": TOKEN,
         "client_secret": "canary-secret",
     }
-    del fields["token"]
+    del fields["tokens"]
     adapter = Notify.model_validate(fields)
     app = make_app(
         adapters={adapter.account: adapter},

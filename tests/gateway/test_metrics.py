@@ -18,6 +18,7 @@ from cascade.gateway.source import Source
 from cascade.services.advance import advance
 from cascade.services.deployment import Ledger
 from cascade.storage import metrics as storage
+from cascade.storage.endpoints import sync_endpoints
 from tests.channels.samples import TOKEN
 from tests.gateway.asgi import Client, talk
 from tests.gateway.scraped import scrape
@@ -127,7 +128,7 @@ def test_what_is_committed_late_is_counted_all_the_same(
     scrape(metrics)
 
     with journey.engine.begin() as connection:
-        advance(connection, journey.ledger, {message_id: [rules.cancel]})
+        advance(journey.ledger.store.on(connection), journey.ledger, {message_id: [rules.cancel]})
         assert scrape(metrics).sum("cascade_attempts_total") == 0
     now = scrape(metrics)
 
@@ -305,3 +306,19 @@ def explain(engine: Engine, statement: str, parameters: dict[str, object]) -> st
     with engine.begin() as connection:
         rows = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
         return "\n".join(row[0] for row in rows)
+
+
+def test_an_endpoint_that_fails_and_one_that_is_disabled_are_told_apart(
+    journey: Journey, metrics: Metrics
+):
+    with journey.engine.begin() as connection:
+        sync_endpoints(connection, ["crm", "shop"])
+    journey.change("UPDATE cascade.endpoints SET failing_since = now() WHERE name = 'crm'")
+    journey.advance(3600)
+    now, failing = scrape(metrics), "cascade_endpoint_failing_seconds"
+    assert now.value(failing, endpoint="crm") == pytest.approx(3600, abs=10)
+    assert now.value(failing, endpoint="shop") == 0
+    assert now.sum("cascade_endpoint_disabled") == 0
+
+    journey.change("UPDATE cascade.endpoints SET disabled_at = now() WHERE name = 'crm'")
+    assert scrape(metrics).value("cascade_endpoint_disabled", endpoint="crm") == 1

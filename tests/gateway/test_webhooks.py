@@ -13,11 +13,13 @@ import pytest
 from sqlalchemy import Engine, text
 from starlette.applications import Starlette
 
-from cascade.channels.base import Accepted, Adapter
+from cascade.channels.base import Accepted, Adapter, Receipt, Webhook
+from cascade.channels.notify import Notify
 from cascade.gateway.app import BODY_LIMIT, make_app
 from cascade.services.collect import collect
 from cascade.storage.sealing import Keyring
 from tests.channels.samples import SECRET, TOKEN
+from tests.channels.test_account import digest, fields_of, with_token
 from tests.gateway.asgi import Answer, Client, talk
 from tests.services.journey import PHONE, Journey
 
@@ -202,13 +204,115 @@ def test_a_signature_by_any_active_secret_is_believed(
         [signature(cloud() + b" ")],
         [("X-Hub-Signature-256", "sha256=")],
         [("X-Hub-Signature-256", "sha256=\u00ff")],
+        [("X-Hub-Signature-256", "")],
+        [("X-Hub-Signature-256", signature(cloud())[1].removeprefix("sha256="))],
+        [("X-Hub-Signature-256", signature(cloud())[1].upper())],
+        [("X-Hub-Signature", signature(cloud())[1])],
+        [signature(cloud(), "canary-secret-retired")],
+        [signature(cloud()), signature(cloud())],
+        [signature(cloud()), signature(cloud(), "guessed")],
+        [signature(cloud(), "guessed"), signature(cloud())],
+        [signature(json.dumps(json.loads(cloud()), separators=(",", ":")).encode())],
     ],
+    ids=range(14),
 )
 def test_a_forged_webhook_is_refused_and_leaves_no_trace(
     journey: Journey, app: Starlette, headers: list[tuple[str, str]]
 ):
     assert post(app, CLOUD, cloud(), headers=headers).status == 403
     assert receipts(journey) == []
+
+
+def test_no_bit_of_a_signed_body_or_of_its_signature_can_be_changed(app: Starlette):
+    body = cloud()
+    name, value = signature(body)
+
+    async def work(client: Client) -> set[int]:
+        found = set()
+        for bit in range(0, len(body) * 8, 7):
+            changed = bytearray(body)
+            changed[bit // 8] ^= 1 << bit % 8
+            answer = await client.post(CLOUD, bytes(changed), headers=[(name, value)])
+            found.add(answer.status)
+        for at in range(len(value)):
+            changed_value = value[:at] + chr(ord(value[at]) ^ 1) + value[at + 1 :]
+            answer = await client.post(CLOUD, body, headers=[(name, changed_value)])
+            found.add(answer.status)
+        return found
+
+    assert talk(app, work) == {403}
+
+
+@pytest.mark.parametrize(
+    ("media_type", "status"),
+    [
+        ("application/json", 200),
+        ("Application/JSON; charset=utf-8", 200),
+        ("application/x-www-form-urlencoded", 200),
+        ("", 200),
+        ("text/plain", 415),
+        ("text/html", 415),
+        ("multipart/form-data; boundary=a", 415),
+        ("application/xml", 415),
+    ],
+)
+def test_what_is_neither_json_nor_a_form_is_refused(
+    journey: Journey, app: Starlette, media_type: str, status: int
+):
+    answer = post(app, NOTIFY, notify(), headers=[("Content-Type", media_type)])
+
+    assert answer.status == status
+    assert len(receipts(journey)) == (status == 200)
+
+
+def test_a_token_is_rotated_without_refusing_a_receipt(journey: Journey):
+    newer = "canary-newer-token-0123456789"
+
+    def accepted(tokens: str) -> list[int]:
+        account = with_token(tokens)
+        app = make_app(
+            adapters={account.account: account},
+            keyring=journey.ledger.keyring,
+            engine=journey.engine,
+            trusted_hops=0,
+        )
+
+        async def work(client: Client) -> list[int]:
+            paths = [f"/receipts/notify-vk/{token}" for token in (TOKEN, newer)]
+            return [(await client.post(path, notify())).status for path in paths]
+
+        return talk(app, work)
+
+    assert accepted(TOKEN) == [200, 404]
+    assert accepted(f"{TOKEN},{newer}") == [200, 200]
+    assert accepted(f"{newer},{digest(TOKEN)}") == [200, 200]
+    assert accepted(digest(newer)) == [404, 200]
+
+
+def test_a_digest_is_no_token(app: Starlette):
+    path = f"/receipts/notify-vk/{digest(TOKEN)}"
+    assert post(app, path, notify()).status == 404
+    assert post(app, path.replace("sha256:", ""), notify()).status == 404
+
+
+def test_what_no_parser_expects_is_answered_503_and_tells_nothing_of_it(
+    ledger, caplog: pytest.LogCaptureFixture
+):
+    class Broken(Notify):
+        def parse(self, webhook: Webhook) -> list[Receipt]:
+            raise RuntimeError(webhook.body.decode())
+
+    broken = Broken.model_validate(fields_of(TOKEN))
+    app = make_app(
+        adapters={broken.account: broken},
+        keyring=ledger.keyring,
+        engine=ledger.engine,
+        trusted_hops=0,
+    )
+
+    assert post(app, NOTIFY, notify()).status == 503
+    assert caplog.messages == ["a webhook cannot be parsed: RuntimeError"]
+    assert REF not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -257,6 +361,34 @@ def test_a_strange_status_is_stored_and_never_a_fault(
 
     assert answer.status in {200, 400}
     assert "9161234567" not in str(journey.rows("SELECT native_status FROM cascade.receipts"))
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"\x00",
+        b"\\u0000",
+        b"\\ud800",
+        b"\xc0\xaf",
+        b"\xed\xa0\x80",
+        b"\xff\xfe",
+        "\U0001f4a9".encode(),
+    ],
+    ids=range(7),
+)
+def test_hostile_bytes_in_a_field_that_nobody_reads_are_stored_and_the_receipt_is_applied(
+    journey: Journey, app: Starlette, junk: bytes
+):
+    message_id = journey.send()
+    journey.call(message_id, Accepted())
+    body = notify(journey.attempt(message_id).client_ref).replace(b'"VK"', b'"' + junk + b'"')
+
+    assert post(app, NOTIFY, body).status == 200
+
+    collect(journey.ledger)
+    assert journey.state(message_id) == "delivered"
+    raw = bytes(journey.row("SELECT raw FROM cascade.receipts")[0])
+    assert journey.ledger.keyring.open(raw, "receipt:notify-vk") == body
 
 
 @pytest.mark.parametrize(("size", "status"), [(BODY_LIMIT, 400), (BODY_LIMIT + 1, 413)])
