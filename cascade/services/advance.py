@@ -10,24 +10,21 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection
-
 from cascade import tracing
 from cascade.domain import engine
 from cascade.domain.cascade import Cascade
 from cascade.domain.hint import Hint
 from cascade.domain.state import AttemptState
 from cascade.services.charge import charge
-from cascade.services.deployment import Ledger
-from cascade.storage import cascades
-from cascade.storage.database import is_passing, now as database_now, transaction
-from cascade.storage.sweep import defer
+from cascade.services.deployment import Records
+from cascade.storage.database import is_passing
+from cascade.storage.store import Transaction
 
 
 log = logging.getLogger(__name__)
 
 Event = Callable[[Cascade, dt.datetime], Cascade]
-Spare = Callable[[Connection, Iterable[uuid.UUID]], Iterable[uuid.UUID]]
+Spare = Callable[[Transaction, Iterable[uuid.UUID]], Iterable[uuid.UUID]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +51,8 @@ def expiring(attempt_id: int) -> Event:
 
 
 def advance(
-    connection: Connection,
-    ledger: Ledger,
+    transaction: Transaction,
+    ledger: Records,
     events: Mapping[uuid.UUID, Iterable[Event]],
     *,
     skip_locked: bool = False,
@@ -68,18 +65,18 @@ def advance(
     """
     if not events:
         return Advanced(hints=[])
-    before = cascades.lock(connection, events, ledger.versions, skip_locked=skip_locked)
-    for one in spare(connection, before) if spare else ():
+    before = transaction.lock(events, skip_locked=skip_locked)
+    for one in spare(transaction, before) if spare else ():
         del before[one]
-    now = database_now(connection)  # after the locks: no event is older than what it meets
+    now = transaction.now()  # after the locks: no event is older than what it meets
     after = {one: _through(old, events[one], now) for one, old in before.items()}
-    hints = cascades.write(connection, before, after, now)
+    hints = transaction.write(before, after, now)
     delivered = [
         attempt_id
         for message_id, old in before.items()
         for attempt_id in _newly_delivered(old, after[message_id])
     ]
-    charge(connection, ledger, delivered)
+    charge(transaction, ledger, delivered)
     ended = sum(
         old.ended_at is None and after[one].ended_at is not None for one, old in before.items()
     )
@@ -96,7 +93,7 @@ def advance(
 
 
 def advance_all(
-    ledger: Ledger,
+    ledger: Records,
     events: Mapping[uuid.UUID, Iterable[Event]],
     *,
     skip_locked: bool = False,
@@ -109,10 +106,9 @@ def advance_all(
     an alert. Raises only what the database's own troubles raise.
     """
     try:
-        advanced = transaction(
-            ledger.engine,
-            lambda connection: advance(
-                connection, ledger, events, skip_locked=skip_locked, spare=spare
+        advanced = ledger.store.transaction(
+            lambda transaction: advance(
+                transaction, ledger, events, skip_locked=skip_locked, spare=spare
             ),
             patience=patience,
         )
@@ -122,7 +118,7 @@ def advance_all(
         if len(events) == 1:
             [culprit] = events
             log.exception("a message cannot be advanced", extra={"message_id": culprit})
-            transaction(ledger.engine, lambda connection: defer(connection, culprit))
+            ledger.store.transaction(lambda transaction: transaction.defer_message(culprit))
             return Advanced(hints=[])
     else:
         tracing.moved(advanced.before, advanced.after)

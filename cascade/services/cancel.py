@@ -7,15 +7,13 @@ import uuid
 from cascade import tracing
 from cascade.domain import engine
 from cascade.services.advance import advance
-from cascade.services.deployment import Ledger
-from cascade.storage.database import transaction
+from cascade.services.deployment import Records
 
 
-def cancel(ledger: Ledger, message_id: uuid.UUID) -> bool:
+def cancel(ledger: Records, message_id: uuid.UUID) -> bool:
     """Whether the message is cancelled now; False if it had ended before, or does not exist."""
-    advanced = transaction(
-        ledger.engine,
-        lambda connection: advance(connection, ledger, {message_id: [engine.cancel]}),
+    advanced = ledger.store.transaction(
+        lambda transaction: advance(transaction, ledger, {message_id: [engine.cancel]})
     )
     tracing.moved(advanced.before, advanced.after)
     return advanced.ended == 1

@@ -7,16 +7,15 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
 from cascade.domain.message import words_for
 from cascade.domain.money import Amount, PriceUnit, Rate, RateBook, charge as cost
 from cascade.domain.segments import segments
 from cascade.domain.state import Channel
-from cascade.services.deployment import Ledger
+from cascade.services.deployment import Records
 from cascade.services.sealed import open_content, open_recipient
-from cascade.storage.charges import Charge, Delivered, book, delivered
+from cascade.storage.charges import Charge, Delivered
 from cascade.storage.sealing import UnsealableError
+from cascade.storage.store import Transaction
 
 
 log = logging.getLogger(__name__)
@@ -38,21 +37,26 @@ class _Price:
         return None if self.rate is None else cost(self.rate, units=self.units)
 
 
-def charge(connection: Connection, ledger: Ledger, attempt_ids: Sequence[int]) -> None:
+def charge(transaction: Transaction, ledger: Records, attempt_ids: Sequence[int]) -> None:
     """Books one charge for each of these delivered attempts, and what an SMS would have cost
     instead; a repeat books nothing.
     """
     if not attempt_ids:
         return
-    rates = ledger.rates.book(connection)
-    charges = [_charge(ledger, rates, one) for one in delivered(connection, attempt_ids)]
-    book(connection, charges)
+    charges = priced(transaction, ledger, attempt_ids)
+    transaction.book(charges)
     unrated = [charge.attempt_id for charge in charges if charge.rate_id is None]
     if unrated:
         log.error("deliveries were booked unrated", extra={"attempt_ids": unrated})
 
 
-def _charge(ledger: Ledger, rates: RateBook, one: Delivered) -> Charge:
+def priced(transaction: Transaction, ledger: Records, attempt_ids: Sequence[int]) -> list[Charge]:
+    """What `charge` would book for these attempts."""
+    rates = transaction.rate_book()
+    return [_charge(ledger, rates, one) for one in transaction.delivered(attempt_ids)]
+
+
+def _charge(ledger: Records, rates: RateBook, one: Delivered) -> Charge:
     price = _price(ledger, rates, one, (one.account, one.channel))
     return Charge(
         attempt_id=one.attempt_id,
@@ -64,7 +68,7 @@ def _charge(ledger: Ledger, rates: RateBook, one: Delivered) -> Charge:
     )
 
 
-def _instead(ledger: Ledger, rates: RateBook, one: Delivered, price: _Price) -> Amount | None:
+def _instead(ledger: Records, rates: RateBook, one: Delivered, price: _Price) -> Amount | None:
     """What an SMS of the same words to the same number would have cost."""
     if one.channel is Channel.SMS:
         return price.amount
@@ -74,14 +78,16 @@ def _instead(ledger: Ledger, rates: RateBook, one: Delivered, price: _Price) -> 
 
 
 def _price(
-    ledger: Ledger, rates: RateBook, one: Delivered, through: tuple[str, Channel]
+    ledger: Records, rates: RateBook, one: Delivered, through: tuple[str, Channel]
 ) -> _Price:
     """The price of `one` through an account on a channel: a delivery is never held up by it."""
     account, channel = through
     try:
         phone = open_recipient(ledger.keyring, one.message_id, one.recipient)
         rate = rates.rate_for(account=account, channel=channel, phone=phone, at=one.started_at)
-        if rate is None or rate.unit is not PriceUnit.SEGMENT:
+        if rate is None or rate.unit is None:
+            return _Price(None, 1)
+        if rate.unit is not PriceUnit.SEGMENT:
             return _Price(rate, 1)
         content = open_content(ledger.keyring, one.message_id, one.content)
         return _Price(rate, rate.units(segments=segments(words_for(content, channel))))

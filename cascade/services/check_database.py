@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
+from cascade.callbacks.endpoints import load_names
 from cascade.domain.errors import shown
 from cascade.services.check_config import CallbackSettings, ConfigSettings
 from cascade.services.finding import Finding, Health, graded, ok, red, span, warning
@@ -19,6 +20,7 @@ from cascade.settings import load
 from cascade.storage import health
 from cascade.storage.catalogue import newest_of, stored_rates
 from cascade.storage.database import now
+from cascade.storage.endpoints import endpoint_names
 from cascade.storage.events import callbacks_state, owed_brokers
 from cascade.storage.policies import channel_facts
 from cascade.storage.reseal import key_id_of
@@ -122,9 +124,11 @@ def synced(connection: Connection) -> Finding:
     differing += [f"{new_rates} rates"] if new_rates else []
     if load_channels(config_dir) != channel_facts(connection):
         differing.append("channels")
+    if set(load_names(config_dir)) != endpoint_names(connection):
+        differing.append("endpoints")
     if differing:
         return warning(f"the files say something else of: {', '.join(differing)}", cure)
-    return ok(f"{len(policies)} policies, rates and channels are those of the files")
+    return ok(f"{len(policies)} policies, rates, channels and endpoints are those of the files")
 
 
 def due(connection: Connection) -> Finding:
@@ -169,7 +173,7 @@ def callbacks(connection: Connection) -> Finding:
     """Callers hear of their messages."""
     found = callbacks_state(connection)
     if found.given_up:
-        cure = "see that the callers' brokers and queues are those they named; read the tick's log"
+        cure = "see that the callers' brokers and queues are those they named, and by `cascade callbacks list` that endpoints answer"
         return warning(f"{found.given_up:,} given up, {found.owed:,} owed", cure)
     unknown = _unknown_brokers(connection)
     if unknown:
@@ -183,7 +187,7 @@ def callbacks(connection: Connection) -> Finding:
     return graded(
         found.lag,
         f"{found.owed:,} owed, the oldest late by {span(found.lag)}",
-        "see that the brokers of CASCADE_CALLBACK_BROKERS answer",
+        "see that the worker of queue `callbacks.call` runs, and that the brokers of CASCADE_CALLBACK_BROKERS answer",
         warn_above=CALLBACKS[0],
         red_above=CALLBACKS[1],
     )

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
-import time
 import uuid
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-
-from sqlalchemy import Connection
+from dataclasses import dataclass
 
 from cascade import tracing
 from cascade.domain.engine import Word
 from cascade.services.advance import Advanced, Event, advance, hearing
-from cascade.services.deployment import Ledger
-from cascade.storage import inbox
-from cascade.storage.database import is_passing, transaction
+from cascade.services.deployment import Records
+from cascade.storage.database import is_passing
+from cascade.storage.inbox import Unapplied
+from cascade.storage.store import Transaction
 
 
 log = logging.getLogger(__name__)
@@ -25,12 +24,12 @@ SET = 500  # receipts in one transaction
 WORKING = 10.0  # seconds after which a task leaves the rest to the next one
 
 
-def collect(ledger: Ledger) -> Counter[str]:
+def collect(ledger: Records) -> Counter[str]:
     """Applies due receipts in sets, until none is left or the time is over; counts what it did."""
     total: Counter[str] = Counter()
-    stop_at = time.monotonic() + WORKING
+    stop_at = ledger.monotonic() + WORKING
     quota = SET
-    while time.monotonic() < stop_at:
+    while ledger.monotonic() < stop_at:
         taken = _collect_set(ledger, total, quota)
         if taken is None:  # the set as a whole failed: halve it down to the culprit
             quota = max(1, quota // 2)
@@ -41,16 +40,16 @@ def collect(ledger: Ledger) -> Counter[str]:
     return total
 
 
-def _collect_set(ledger: Ledger, total: Counter[str], quota: int) -> int | None:
+def _collect_set(ledger: Records, total: Counter[str], quota: int) -> int | None:
     """How many receipts were taken; None if applying them failed."""
     taken: list[int] = []
 
-    def work(connection: Connection) -> tuple[list[inbox.Unapplied], Advanced]:
-        taken[:] = inbox.take(connection, quota)
-        return _apply(connection, ledger, taken)
+    def work(transaction: Transaction) -> tuple[_Sorted, Advanced]:
+        taken[:] = transaction.take_receipts(quota)
+        return _apply(transaction, ledger, taken)
 
     try:
-        known, advanced = transaction(ledger.engine, work)
+        found, advanced = ledger.store.transaction(work)
     except Exception as error:
         if is_passing(error) or not taken:
             raise
@@ -61,36 +60,57 @@ def _collect_set(ledger: Ledger, total: Counter[str], quota: int) -> int | None:
             total["set_aside"] += _defer_culprit(ledger, taken)
         return None
     ledger.publish(advanced.hints)
-    tracing.heard(known, advanced.after, advanced.at)
+    tracing.heard(found.known, advanced.after, advanced.at)
     tracing.moved(advanced.before, advanced.after)
-    total["applied"] += len(known)
-    total["orphans"] += len(taken) - len(known)
+    total["applied"] += len(found.known)
+    total["orphans"] += len(found.orphans)
+    total["unconfirmed"] += len(found.unconfirmed)
     total["delivered"] += advanced.delivered
     total["ended"] += advanced.ended
     total["opened"] += len(advanced.hints)
     return len(taken)
 
 
+@dataclass(frozen=True, slots=True)
+class _Sorted:
+    """Receipts by what is done with them."""
+
+    known: Sequence[Unapplied]  # to be applied
+    orphans: Sequence[int]  # no attempt is known
+    unconfirmed: Sequence[int]  # a poll must say the same first
+
+
 def _apply(
-    connection: Connection, ledger: Ledger, receipt_ids: Sequence[int]
-) -> tuple[list[inbox.Unapplied], Advanced]:
-    """The receipts whose attempts are known, and what came of them."""
-    taken = inbox.match(connection, receipt_ids)
-    known = [one for one in taken if one.attempt_id is not None]
-    orphans = [one.id for one in taken if one.attempt_id is None]
-    advanced = advance(connection, ledger, _events(known))
-    inbox.mark_applied(
-        connection, {one.id: one.attempt_id for one in known if one.attempt_id is not None}
+    transaction: Transaction, ledger: Records, receipt_ids: Sequence[int]
+) -> tuple[_Sorted, Advanced]:
+    """Applies what can be applied; the rest waits."""
+    found = _sorted(transaction.match_receipts(receipt_ids))
+    advanced = advance(transaction, ledger, _events(found.known))
+    transaction.mark_applied(
+        {one.id: one.attempt_id for one in found.known if one.attempt_id is not None}
     )
-    if orphans and inbox.defer(connection, orphans):
+    _defer(transaction, found.orphans, "receipts without an attempt")
+    _defer(transaction, found.unconfirmed, "deliveries that no poll confirms")
+    return found, advanced
+
+
+def _sorted(taken: Sequence[Unapplied]) -> _Sorted:
+    matched = [one for one in taken if one.attempt_id is not None]
+    return _Sorted(
+        known=[one for one in matched if not one.is_unconfirmed],
+        orphans=[one.id for one in taken if one.attempt_id is None],
+        unconfirmed=[one.id for one in matched if one.is_unconfirmed],
+    )
+
+
+def _defer(transaction: Transaction, receipt_ids: Sequence[int], what: str) -> None:
+    if receipt_ids and transaction.defer_receipts(receipt_ids):
         log.error(
-            "among these receipts without an attempt, some wait in vain",
-            extra={"receipt_ids": orphans},
+            "among these %s, some wait in vain", what, extra={"receipt_ids": list(receipt_ids)}
         )
-    return known, advanced
 
 
-def _events(receipts: Sequence[inbox.Unapplied]) -> dict[uuid.UUID, list[Event]]:
+def _events(receipts: Sequence[Unapplied]) -> dict[uuid.UUID, list[Event]]:
     events = defaultdict(list)
     for one in receipts:
         if one.attempt_id is not None and one.message_id is not None:
@@ -99,6 +119,6 @@ def _events(receipts: Sequence[inbox.Unapplied]) -> dict[uuid.UUID, list[Event]]
     return events
 
 
-def _defer_culprit(ledger: Ledger, culprit: Sequence[int]) -> int:
+def _defer_culprit(ledger: Records, culprit: Sequence[int]) -> int:
     log.error("a receipt cannot be applied", extra={"receipt_ids": culprit})
-    return transaction(ledger.engine, lambda connection: inbox.defer(connection, culprit))
+    return ledger.store.transaction(lambda transaction: transaction.defer_receipts(culprit))

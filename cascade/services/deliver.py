@@ -19,9 +19,10 @@ from cascade.domain.hint import Hint
 from cascade.domain.state import Channel, Lane
 from cascade.services.deployment import LEASE, Deployment
 from cascade.services.flight import Flight
+from cascade.services.halving import halved
 from cascade.services.settle import settle
-from cascade.storage.claim import Claimed, claim
-from cascade.storage.database import is_passing, transaction
+from cascade.storage.claim import Claimed
+from cascade.storage.database import is_passing
 
 
 log = logging.getLogger(__name__)
@@ -107,9 +108,7 @@ def _launch(
         return True
     ids = [waiting.popleft() for _ in range(room)]
     try:
-        claimed = transaction(
-            deployment.ledger.engine, lambda connection: claim(connection, ids, lease=LEASE)
-        )
+        claimed = _claim(deployment, ids)
     except Exception as error:
         if not is_passing(error):
             raise
@@ -119,6 +118,23 @@ def _launch(
     tracing.calling(claimed)
     flight.launch(claimed, claiming_at=now)
     return True
+
+
+def _claim(deployment: Deployment, attempt_ids: Sequence[int]) -> list[Claimed]:
+    """One that cannot be claimed stops no other; the tick tries it again, ever more rarely."""
+    store = deployment.ledger.store
+    parts = halved(
+        attempt_ids,
+        lambda ids: store.transaction(lambda transaction: transaction.claim(ids, lease=LEASE)),
+        _blame,
+    )
+    return [claimed for part in parts for claimed in part]
+
+
+def _blame(attempt_id: int, error: Exception) -> None:
+    log.error(
+        "an attempt cannot be claimed: %s", type(error).__name__, extra={"attempt_id": attempt_id}
+    )
 
 
 def _settle(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import random
+import time
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +15,9 @@ from sqlalchemy import Engine
 from cascade.domain.hint import Hint
 from cascade.storage.charges import Rates
 from cascade.storage.policies import PolicyVersions
+from cascade.storage.postgres import PostgresStore
 from cascade.storage.sealing import Keyring
+from cascade.storage.store import Store
 
 
 if TYPE_CHECKING:  # apps that only enqueue need no HTTP client
@@ -27,24 +31,37 @@ SETTLE_PATIENCE = 8.0  # seconds for which settling is tried again on database f
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ledger:
-    """The database, and the keys that make sense of what is sealed in it."""
+class Records:
+    """All that delivering needs: the store, and the keys that make sense of what is sealed in it."""
 
-    engine: Engine
+    store: Store
     keyring: Keyring
     publish: Callable[[Iterable[Hint]], int]  # after the commit
+    monotonic: Callable[[], float] = time.monotonic  # this process's own time, in seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger(Records):
+    """Records in the database, which reports, checks and the feed of events read directly."""
+
+    engine: Engine
     versions: PolicyVersions = field(default_factory=PolicyVersions)
     rates: Rates = field(default_factory=Rates)
+    store: PostgresStore = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "store", PostgresStore(self.engine, self.versions, self.rates))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
     """A worker's view: the ledger, the providers' accounts and the way to call them."""
 
-    ledger: Ledger
+    ledger: Records
     adapters: Mapping[str, Adapter]  # by account
     transport: Transport[Item]
     poll_transport: Transport[Pending]
+    jitter: Callable[[], float] = random.random  # 0 … 1: spreads a crowd of retries
 
 
 def seconds(value: float) -> dt.timedelta:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from sqlalchemy import Connection, Engine
 
-from cascade.services import check_broker, check_config, check_database
+from cascade.services import check_broker, check_config, check_database, check_endpoints
 from cascade.services.finding import Finding, Health, red, warning
 from cascade.services.reason import finding_of
 from cascade.settings import DatabaseSettings, load
@@ -50,6 +50,7 @@ _FILES = MappingProxyType(
         "policies": check_config.policies,
         "providers": check_config.providers,
         "rates": check_config.rates,
+        "endpoints": check_endpoints.endpoints,
     }
 )
 _SERVER = MappingProxyType(
@@ -66,6 +67,7 @@ _SCHEMA = MappingProxyType(
         "set-aside": check_database.set_aside,
         "unrated": check_database.unrated,
         "callbacks": check_database.callbacks,
+        "webhooks": check_endpoints.webhooks,
         "transactions": check_database.transactions,
         "keys": check_database.keys,
     }
@@ -77,7 +79,7 @@ NAMES = (*_FILES, *_SERVER, *_SCHEMA, *_BROKER)
 # Whose trouble explains that of others: those are not looked at then.
 _EXPLAINS = {
     **dict.fromkeys(["migrated", *_SCHEMA], ("database", "migrated")),
-    "synced": ("database", "migrated", "policies", "rates"),
+    "synced": ("database", "migrated", "policies", "rates", "endpoints"),
     "queues": ("broker",),
 }
 

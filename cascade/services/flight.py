@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from collections import deque
 from collections.abc import Sequence
 
@@ -12,9 +14,13 @@ from cascade.domain.state import Channel
 from cascade.services.deployment import CALL_DEADLINE, LEASE, Deployment
 from cascade.services.sealed import open_content, open_recipient
 from cascade.storage.claim import Claimed
+from cascade.storage.sealing import UnknownKeyError
 
+
+log = logging.getLogger(__name__)
 
 NOT_CALLED = Unavailable("not called")
+UNKNOWN_KEY = Unavailable("unknown key")
 
 
 class Flight:
@@ -49,12 +55,14 @@ class Flight:
 
         `claiming_at` is a moment of the clock before the claim: their leases are no older.
         """
-        start_by = claiming_at + LEASE - CALL_DEADLINE
         self.launched += len(claimed)
         self._claimed |= {one.attempt_id: one for one in claimed}
         for account in sorted({one.account for one in claimed}):
             ours = [one for one in claimed if one.account == account]
-            self._ready.extend((request, start_by) for request in self._requests(account, ours))
+            self._ready.extend(
+                (request, claiming_at + self._patience(request))
+                for request in self._requests(account, ours)
+            )
         self._submit()
 
     def land(self, wait: float) -> list[tuple[Claimed, Result]]:
@@ -87,6 +95,11 @@ class Flight:
             request, start_by = self._ready.popleft()
             self._deployment.transport.submit(request, start_by=start_by)
 
+    def _patience(self, request: HttpRequest[Item]) -> float:
+        """Seconds from the claim in which the call must begin: within its lease, and in time."""
+        left = (self._claimed[item.attempt_id].seconds_left for item in request.items)
+        return min(LEASE - CALL_DEADLINE, *left)
+
     def _account(self, request: HttpRequest[Item]) -> str:
         return self._claimed[request.items[0].attempt_id].account
 
@@ -99,11 +112,21 @@ class Flight:
         for one in claimed:
             try:
                 items.append(self._item(adapter, one))
+            except UnknownKeyError:  # it may be on its way here
+                self._refused.append((one, UNKNOWN_KEY))
             except Exception as error:  # noqa: BLE001  # one bad row must not stop its neighbours
                 self._refused.append((one, Rejected(f"unreadable:{type(error).__name__}")))
+        self._alert()
         requests, refused = requests_for(adapter, items)
         self._refused += [(self._claimed[one], result) for one, result in refused.items()]
         return requests
+
+    def _alert(self) -> None:
+        ids = [one.attempt_id for one, result in self._refused if result is UNKNOWN_KEY]
+        if ids:
+            log.error(
+                "messages are sealed by a key that is not known here", extra={"attempt_ids": ids}
+            )
 
     def _item(self, adapter: Adapter, one: Claimed) -> Item:
         keyring = self._deployment.ledger.keyring

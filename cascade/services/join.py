@@ -38,7 +38,7 @@ def join(
     connection = _connection(inner)
     inline = keep_inline(ledger, [submission.asked])
     with keys_are_waited_for(), connection.begin_nested(), waiting_for_locks(connection):
-        [result], hints = accept(connection, ledger, [submission], inline)
+        [result], hints = accept(ledger.store.on(connection), ledger, [submission], inline)
     _publish_after_commit(inner, hints, ledger.publish)
     return result
 

@@ -1,27 +1,27 @@
-"""Asking providers about attempts whose time is over; answers go through the inbox."""
+"""Asking providers about attempts whose time is over, and about deliveries that somebody claims;
+answers go through the inbox.
+"""
 
 from __future__ import annotations
 
 import logging
-import time
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-
-from sqlalchemy import Connection
 
 from cascade.channels.base import Adapter, Pending, Pollable
 from cascade.channels.exchange import Exchange
 from cascade.channels.polling import poll_requests_for, receipts
 from cascade.domain.engine import RECEIPT_GRACE
-from cascade.services.deployment import CALL_DEADLINE, Deployment, Ledger, seconds
+from cascade.services.deployment import CALL_DEADLINE, Deployment, Records, seconds
+from cascade.services.halving import halved
 from cascade.services.inbox import new_receipts
 from cascade.services.sealed import open_recipient
-from cascade.storage import polling
-from cascade.storage.database import transaction
-from cascade.storage.inbox import NewReceipt, store
+from cascade.storage.database import is_passing
+from cascade.storage.inbox import NewReceipt
+from cascade.storage.polling import Unanswered
 from cascade.storage.sealing import UnsealableError
-from cascade.storage.sweep import begin, finish
+from cascade.storage.store import Transaction
 
 
 log = logging.getLogger(__name__)
@@ -41,23 +41,24 @@ def pollable_accounts(deployment: Deployment) -> frozenset[str]:
 
 def poll(deployment: Deployment) -> Counter[str]:
     """Asks about attempts without a final word; returns counts for the task's result line."""
-    engine = deployment.ledger.engine
-    if not transaction(engine, lambda c: begin(c, "poll", POLLING)):
+    store = deployment.ledger.store
+    if not store.transaction(lambda transaction: transaction.begin("poll", POLLING)):
         return Counter()  # another poll is asking
     try:
         return _poll(deployment)
     finally:
-        transaction(engine, lambda c: finish(c, "poll", POLLING))
+        store.transaction(lambda transaction: transaction.finish("poll", POLLING))
 
 
 def _poll(deployment: Deployment) -> Counter[str]:
-    engine = deployment.ledger.engine
-    accounts = pollable_accounts(deployment)
-    waiting = transaction(
-        engine,
-        lambda c: polling.unanswered(c, sorted(accounts), quota=QUOTA, grace=RECEIPT_GRACE),
+    accounts = sorted(pollable_accounts(deployment))
+    store = deployment.ledger.store
+    waiting = store.transaction(
+        lambda transaction: transaction.unanswered(accounts, quota=QUOTA, grace=RECEIPT_GRACE)
     )
-    by_account: dict[str, list[polling.Unanswered]] = defaultdict(list)
+    claimed = store.transaction(lambda transaction: transaction.unconfirmed(accounts, quota=QUOTA))
+    waiting = list({one.attempt_id: one for one in [*waiting, *claimed]}.values())
+    by_account: dict[str, list[Unanswered]] = defaultdict(list)
     for one in waiting:
         by_account[one.account].append(one)
     tally = Counter(asked=len(waiting))
@@ -67,7 +68,7 @@ def _poll(deployment: Deployment) -> Counter[str]:
 
 
 def _ask(
-    deployment: Deployment, adapter: Adapter, unanswered: Sequence[polling.Unanswered]
+    deployment: Deployment, adapter: Adapter, unanswered: Sequence[Unanswered]
 ) -> Counter[str]:
     if not isinstance(adapter, Pollable):
         return Counter()
@@ -79,9 +80,9 @@ def _ask(
     tally: Counter[str] = Counter()
     waiting = list(requests)
     transport = deployment.poll_transport
-    stop_at = time.monotonic() + 2 * CALL_DEADLINE
-    while (waiting and time.monotonic() < stop_at) or transport.in_flight:
-        while waiting and transport.room and time.monotonic() < stop_at:
+    stop_at = deployment.ledger.monotonic() + 2 * CALL_DEADLINE
+    while (waiting and deployment.ledger.monotonic() < stop_at) or transport.in_flight:
+        while waiting and transport.room and deployment.ledger.monotonic() < stop_at:
             transport.submit(waiting.pop())
         for exchange in transport.collect(CALL_DEADLINE):
             tally.update(_answered(deployment, account, adapter, exchange))
@@ -96,23 +97,44 @@ def _answered(
         return Counter(silent=len(exchange.request.items))
     raw = getattr(exchange.outcome, "body", b"")
     new = new_receipts(deployment.ledger.keyring, account, heard, raw)
-    _note(deployment, new, {one.attempt_id for one in exchange.request.items})
+    try:
+        _note(deployment, new, {one.attempt_id for one in exchange.request.items})
+    except Exception as error:
+        if is_passing(error):
+            raise
+        _keep(deployment, new)
     return Counter(receipts=len(heard))
+
+
+def _keep(deployment: Deployment, new: Sequence[NewReceipt]) -> None:
+    """Stores what can be stored of an answer; nobody counts as answered about, so that the provider
+    is asked again.
+    """
+    store = deployment.ledger.store
+    halved(new, lambda part: store.transaction(lambda t: t.store_receipts(part)), _blame)
+
+
+def _blame(new: NewReceipt, error: Exception) -> None:
+    log.error(
+        "the answer to a poll cannot be kept: %s",
+        type(error).__name__,
+        extra={"account": new.account},
+    )
 
 
 def _note(deployment: Deployment, new: Sequence[NewReceipt], attempt_ids: set[int]) -> None:
     """In one transaction: an expiry sees the answer together with its receipts."""
 
-    def work(connection: Connection) -> None:
+    def work(transaction: Transaction) -> None:
         if new:
-            store(connection, new)
-        polling.mark_polled(connection, attempt_ids)
+            transaction.store_receipts(new)
+        transaction.mark_polled(attempt_ids)
 
     if attempt_ids:
-        transaction(deployment.ledger.engine, work)
+        deployment.ledger.store.transaction(work)
 
 
-def _pending(ledger: Ledger, unanswered: Sequence[polling.Unanswered]) -> Iterator[Pending]:
+def _pending(ledger: Records, unanswered: Sequence[Unanswered]) -> Iterator[Pending]:
     """Questions about all but those whose recipients cannot be opened: neighbours go on."""
     for one in unanswered:
         try:

@@ -47,7 +47,9 @@ def open_request(keyring: Keyring, message_id: uuid.UUID, sealed: str) -> Submis
 def _plain(value: object) -> object:
     if isinstance(value, dt.datetime):
         return value.isoformat()
-    if isinstance(value, Template | OnStatus):
+    if isinstance(value, OnStatus):
+        return value.plain()
+    if isinstance(value, Template):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return dict(value)

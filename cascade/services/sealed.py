@@ -20,9 +20,12 @@ def open_recipient(keyring: Keyring, message_id: uuid.UUID, sealed: bytes) -> st
     return keyring.open(sealed, f"recipient:{message_id}").decode()
 
 
-def seal_content(keyring: Keyring, message_id: uuid.UUID, content: Content) -> bytes:
-    """The content as JSON, sealed."""
-    plain = json.dumps(dataclasses.asdict(content), ensure_ascii=False, separators=(",", ":"))
+def seal_content(
+    keyring: Keyring, message_id: uuid.UUID, content: Content, *, key: str | None = None
+) -> bytes:
+    """The content as JSON, sealed; with the caller's key where an endpoint is to be told of it."""
+    fields = dataclasses.asdict(content) | ({} if key is None else {"key": key})
+    plain = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
     return keyring.seal(plain.encode(), f"content:{message_id}")
 
 
@@ -37,6 +40,12 @@ def open_content(keyring: Keyring, message_id: uuid.UUID, sealed: bytes) -> Cont
             channel: Template(**template) for channel, template in plain["templates"].items()
         },
     )
+
+
+def open_key(keyring: Keyring, message_id: uuid.UUID, sealed: bytes) -> str | None:
+    """The caller's key, if it was sealed with the content; raises UnsealableError."""
+    key = json.loads(keyring.open(sealed, f"content:{message_id}")).get("key")
+    return None if key is None else str(key)
 
 
 def seal_raw(keyring: Keyring, account: str, body: bytes) -> bytes:

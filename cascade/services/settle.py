@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-import random
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import assert_never
-
-from sqlalchemy import Connection
+from typing import TypeVar, assert_never
 
 from cascade.channels.base import (
     Accepted,
@@ -29,19 +26,15 @@ from cascade.domain.state import AttemptState
 from cascade.services.advance import Advanced, advance_all, hearing
 from cascade.services.deployment import SETTLE_PATIENCE, Deployment
 from cascade.services.flight import given_ttl
+from cascade.services.halving import halved
 from cascade.storage.claim import Claimed
-from cascade.storage.database import transaction
-from cascade.storage.settle import (
-    Taken,
-    Unclear,
-    Unsent,
-    settle_taken,
-    settle_unclear,
-    settle_unsent,
-)
+from cascade.storage.settle import Taken, Unclear, Unsent
+from cascade.storage.store import Transaction
 
 
 log = logging.getLogger(__name__)
+
+K = TypeVar("K", bound=Taken | Unclear | Unsent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +64,9 @@ def settle(deployment: Deployment, results: Sequence[tuple[Claimed, Result]]) ->
     kinds = _Sorted()
     for claimed, result in results:
         _sort(deployment, kinds, claimed, result)
-    if kinds.taken:
-        _commit(deployment, lambda c: settle_taken(c, kinds.taken, RECEIPT_GRACE))
-    if kinds.unclear:
-        _commit(deployment, lambda c: settle_unclear(c, kinds.unclear, RECEIPT_GRACE))
-    if kinds.unsent:
-        _commit(deployment, lambda c: settle_unsent(c, kinds.unsent))
+    _commit(deployment, kinds.taken, lambda t, part: t.settle_taken(part, RECEIPT_GRACE))
+    _commit(deployment, kinds.unclear, lambda t, part: t.settle_unclear(part, RECEIPT_GRACE))
+    _commit(deployment, kinds.unsent, lambda t, part: t.settle_unsent(part))
     hints = _end(deployment, kinds.ended).hints if kinds.ended else []
     rejected = [word for _, word in kinds.ended if word.state is AttemptState.REJECTED]
     if rejected:
@@ -116,9 +106,9 @@ def _sort(deployment: Deployment, kinds: _Sorted, claimed: Claimed, result: Resu
                 )
             )
         case Throttled(code, retry_after):
-            kinds.unsent.append(_unsent(claimed, code, retry_after))
+            kinds.unsent.append(_unsent(deployment, claimed, code, retry_after))
         case Unavailable(code):
-            kinds.unsent.append(_unsent(claimed, code, None))
+            kinds.unsent.append(_unsent(deployment, claimed, code, None))
         case Unsupported(code):
             kinds.ended.append((claimed, _word(attempt_id, AttemptState.UNSUPPORTED, code)))
         case Rejected(code):
@@ -137,13 +127,14 @@ def _still_open(deployment: Deployment, claimed: Claimed) -> int:
     return given_ttl(adapter, claimed)
 
 
-def _unsent(claimed: Claimed, code: str, retry_after: float | None) -> Unsent:
-    jitter = random.random()  # noqa: S311  # spreads a crowd, guards nothing
+def _unsent(
+    deployment: Deployment, claimed: Claimed, code: str, retry_after: float | None
+) -> Unsent:
     return Unsent(
         attempt_id=claimed.attempt_id,
         tries=claimed.tries,
         code=code,
-        pause=pause(claimed.tries, retry_after=retry_after, jitter=jitter),
+        pause=pause(claimed.tries, retry_after=retry_after, jitter=deployment.jitter()),
     )
 
 
@@ -151,8 +142,26 @@ def _word(attempt_id: int, state: AttemptState, code: str) -> Word:
     return Word(attempt_id=attempt_id, state=state, code=code)
 
 
-def _commit(deployment: Deployment, work: Callable[[Connection], object]) -> None:
-    transaction(deployment.ledger.engine, work, patience=SETTLE_PATIENCE)
+def _commit(
+    deployment: Deployment,
+    kind: Sequence[K],
+    work: Callable[[Transaction, Sequence[K]], object],
+) -> None:
+    """One result that cannot be kept costs no other: its attempt is unknown when its lease ends."""
+    store = deployment.ledger.store
+    halved(
+        kind,
+        lambda part: store.transaction(lambda t: work(t, part), patience=SETTLE_PATIENCE),
+        _blame,
+    )
+
+
+def _blame(one: Taken | Unclear | Unsent, error: Exception) -> None:
+    log.error(
+        "the result of a call cannot be kept: %s",
+        type(error).__name__,
+        extra={"attempt_id": one.attempt_id},
+    )
 
 
 def _end(deployment: Deployment, ended: Sequence[tuple[Claimed, Word]]) -> Advanced:

@@ -106,6 +106,18 @@ def _check_kinds(asked: Submission) -> None:
         raise InvalidInputError(
             "on_status", "it is no OnStatus", "give cascade.OnStatus(task=…, queue=…)"
         )
+    if asked.on_status is not None:
+        _check_one_way(asked.on_status)
+
+
+def _check_one_way(told: OnStatus) -> None:
+    """Either a task or an endpoint."""
+    if told.endpoint is not None and told != OnStatus(endpoint=told.endpoint):
+        raise InvalidInputError(
+            "on_status",
+            "it names a task and an endpoint",
+            "give OnStatus(task=…, queue=…) or OnStatus(endpoint=…)",
+        )
 
 
 def _check_names(asked: Submission) -> None:
@@ -117,8 +129,8 @@ def _check_names(asked: Submission) -> None:
     if asked.language is not None:
         names["language"] = asked.language
     if asked.on_status is not None:
-        ours = asked.on_status
-        names |= {f"on_status.{name}": getattr(ours, name) for name in ("task", "queue", "broker")}
+        told = asked.on_status.plain()
+        names |= {f"on_status.{name}": value for name, value in told.items()}
     for name, value in names.items():
         if not 0 < len(_checked_characters(name, value)) <= NAME_MAXIMUM:
             raise InvalidInputError(

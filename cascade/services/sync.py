@@ -1,5 +1,5 @@
-"""Bringing the config files into the database: policies as new versions, rates as new rows, and
-what the channels are able to do.
+"""Bringing the config files into the database: policies as new versions, rates as new rows, what
+the channels are able to do, and the names of endpoints.
 """
 
 from __future__ import annotations
@@ -9,26 +9,30 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine
 
+from cascade.callbacks.endpoints import load_names
 from cascade.channels.registry import account_for, load_capabilities, read_toml
 from cascade.domain.money import Rate, read_rates
 from cascade.domain.policy import ChannelFacts, Policy, read_policies
 from cascade.domain.state import Channel
 from cascade.storage.charges import sync_rates
 from cascade.storage.database import transaction
+from cascade.storage.endpoints import sync_endpoints
 from cascade.storage.policies import sync as sync_policies, sync_channels
 
 
 def sync(engine: Engine, config_dir: Path) -> Counter[str]:
-    """Checks `policies.toml` and `rates.csv` and writes what is new.
+    """Checks `policies.toml`, `rates.csv` and `endpoints.toml`, and writes what is new.
 
     Raises ConfigurationError that names file, place, problem and cure; nothing is written then.
     """
     channels = load_channels(config_dir)
     policies = load_policies(config_dir)
     rates = load_rates(config_dir)
+    endpoints = load_names(config_dir)
 
     def work(connection: Connection) -> Counter[str]:
         sync_channels(connection, channels)
+        sync_endpoints(connection, endpoints)
         return Counter(
             policies=len(sync_policies(connection, policies)), rates=sync_rates(connection, rates)
         )

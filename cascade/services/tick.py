@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
 import uuid
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from cascade.domain.engine import RECEIPT_GRACE
 from cascade.domain.state import Lane
 from cascade.services.advance import Event, advance_all, expiring
-from cascade.services.deployment import LEASE, Ledger, seconds
-from cascade.storage import sweep
-from cascade.storage.database import transaction
+from cascade.services.deployment import LEASE, Records, seconds
+from cascade.storage.store import Transaction
 
 
 PAUSE = dt.timedelta(milliseconds=900)  # two beats, a second apart each, make one tick a second
@@ -23,17 +21,17 @@ QUOTA = {Lane.URGENT: 2000, Lane.NORMAL: 2000, Lane.BULK: 1000}  # rows of a lan
 SET = 200  # messages that are locked at once
 
 
-def tick(ledger: Ledger, pollable: frozenset[str]) -> Counter[str]:
+def tick(ledger: Records, pollable: frozenset[str]) -> Counter[str]:
     """Takes the due rows of each lane; returns counts for the task's result line.
 
     `pollable` are the accounts whose expiries wait for the answer of a poll.
     """
     tally: Counter[str] = Counter()
-    begun = transaction(ledger.engine, lambda c: sweep.begin(c, "tick", PAUSE))
+    begun = ledger.store.transaction(lambda transaction: transaction.begin("tick", PAUSE))
     if not begun:
         tally["second"] = 1
         return tally
-    stop_at = time.monotonic() + WORKING
+    stop_at = ledger.monotonic() + WORKING
     for lane in Lane:
         _requeue(ledger, lane, tally)
         _break_leases(ledger, lane, tally)
@@ -41,49 +39,52 @@ def tick(ledger: Ledger, pollable: frozenset[str]) -> Counter[str]:
     return tally
 
 
-def _requeue(ledger: Ledger, lane: Lane, tally: Counter[str]) -> None:
-    hints = transaction(ledger.engine, lambda c: sweep.requeue(c, lane, QUOTA[lane]))
+def _requeue(ledger: Records, lane: Lane, tally: Counter[str]) -> None:
+    hints = ledger.store.transaction(lambda transaction: transaction.requeue(lane, QUOTA[lane]))
     ledger.publish(hints)
     tally["queued"] += len(hints)
 
 
-def _break_leases(ledger: Ledger, lane: Lane, tally: Counter[str]) -> None:
-    tally["broken"] += transaction(
-        ledger.engine,
-        lambda c: sweep.break_leases(
-            c, lane, QUOTA[lane], lease=seconds(LEASE), grace=RECEIPT_GRACE
-        ),
+def _break_leases(ledger: Records, lane: Lane, tally: Counter[str]) -> None:
+    tally["broken"] += ledger.store.transaction(
+        lambda transaction: transaction.break_leases(
+            lane, QUOTA[lane], lease=seconds(LEASE), grace=RECEIPT_GRACE
+        )
     )
 
 
 def _expire(
-    ledger: Ledger,
+    ledger: Records,
     lane: Lane,
     tally: Counter[str],
     *,
     pollable: frozenset[str],
     stop_at: float,
 ) -> None:
-    due = transaction(
-        ledger.engine, lambda c: sweep.expired(c, lane, QUOTA[lane], pollable=pollable)
+    due = ledger.store.transaction(
+        lambda transaction: transaction.expired(lane, QUOTA[lane], pollable=pollable)
     )
     by_message: dict[uuid.UUID, list[Event]] = defaultdict(list)
     for attempt_id, message_id in due.items():
         by_message[message_id].append(expiring(attempt_id))
     messages = sorted(by_message)
     for start in range(0, len(messages), SET):
-        if time.monotonic() >= stop_at:
+        if ledger.monotonic() >= stop_at:
             return
         events = {one: by_message[one] for one in messages[start : start + SET]}
         _expire_set(ledger, events, tally)
 
 
 def _expire_set(
-    ledger: Ledger, events: Mapping[uuid.UUID, list[Event]], tally: Counter[str]
+    ledger: Records, events: Mapping[uuid.UUID, list[Event]], tally: Counter[str]
 ) -> None:
     # Receipts may have come since the candidates were read: those are heard first.
-    advanced = advance_all(ledger, events, skip_locked=True, spare=sweep.awaiting)
+    advanced = advance_all(ledger, events, skip_locked=True, spare=_awaiting)
     ledger.publish(advanced.hints)
     tally["expired"] += advanced.expired
     tally["opened"] += len(advanced.hints)
     tally["ended"] += advanced.ended
+
+
+def _awaiting(transaction: Transaction, message_ids: Iterable[uuid.UUID]) -> set[uuid.UUID]:
+    return transaction.awaiting(message_ids)

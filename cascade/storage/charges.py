@@ -115,7 +115,8 @@ def _read(connection: Connection) -> Iterable[Rate]:
             account=row.account,
             channel=Channel(row.channel),
             prefix=row.prefix,
-            unit=PriceUnit(row.unit),
+            # A rate that newer code wrote stays: an older one in its place would be wrong.
+            unit=PriceUnit(row.unit) if row.unit in tuple(PriceUnit) else None,
             price=row.price,
             currency=row.currency,
             valid_from=row.valid_from,

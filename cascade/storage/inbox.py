@@ -16,12 +16,17 @@ from cascade.storage.rows import as_ids, as_rows
 
 
 MATCH_WINDOW = dt.timedelta(days=8)  # a provider's reference is looked up this far back
+# A receipt may seem to come this long before its call, as the clock may have stepped back.
+CALL_TOLERANCE = dt.timedelta(minutes=1)
 DEFER_PATIENCE = dt.timedelta(hours=72)  # then a receipt that cannot be applied is set aside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewReceipt:
-    """A receipt to be stored; `raw` is sealed, `dedupe_key` is equal for a repeated receipt."""
+    """A receipt to be stored; `raw` is sealed, `dedupe_key` is equal for a repeated receipt.
+
+    An unconfirmed one says that a message was delivered, which a poll must say, too.
+    """
 
     account: str
     status: AttemptState
@@ -32,6 +37,7 @@ class NewReceipt:
     event_at: dt.datetime | None
     dedupe_key: bytes
     raw: bytes = field(repr=False)
+    is_unconfirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,16 +50,17 @@ class Unapplied:
     received_at: dt.datetime
     attempt_id: int | None
     message_id: uuid.UUID | None
+    is_unconfirmed: bool = False  # it would charge, and waits for a poll that says the same
 
 
 _STORE = text("""
     INSERT INTO cascade.receipts (account, status, native_status, native_code, client_ref,
-        provider_ref, event_at, dedupe_key, raw)
+        provider_ref, event_at, dedupe_key, raw, asked)
     SELECT account, status, native_status, native_code, client_ref, provider_ref, event_at,
-        dedupe_key, raw
+        dedupe_key, raw, CASE WHEN is_unconfirmed THEN 0 END
     FROM json_to_recordset(CAST(:rows AS json)) AS r(account text, status cascade.attempt_state,
         native_status text, native_code text, client_ref text, provider_ref text,
-        event_at timestamptz, dedupe_key bytea, raw bytea)
+        event_at timestamptz, dedupe_key bytea, raw bytea, is_unconfirmed boolean)
     ON CONFLICT (dedupe_key) DO NOTHING
 """)
 
@@ -63,17 +70,22 @@ _TAKE = text(f"""
     FOR UPDATE SKIP LOCKED
 """)  # noqa: S608  # a constant
 
-# Our own reference first; else the newest attempt that the provider gave this reference to.
+# Our own reference first; else the newest attempt that the provider gave this reference to. What
+# came before its call is about another message: ids restart, and an account may be shared.
 _MATCH = text("""
     SELECT r.id, r.status, r.native_status, r.native_code, r.received_at,
         coalesce(own.id, theirs.id) AS attempt_id,
-        coalesce(own.message_id, theirs.message_id) AS message_id
+        coalesce(own.message_id, theirs.message_id) AS message_id,
+        r.asked IS NOT NULL
+            AND coalesce(own.delivered_at, theirs.delivered_at) IS NULL AS is_unconfirmed
     FROM cascade.receipts r
     LEFT JOIN cascade.attempts own
         ON own.client_ref = r.client_ref AND own.account = r.account
     LEFT JOIN LATERAL (
         SELECT p.attempt_id FROM cascade.provider_refs p
+        JOIN cascade.attempts called ON called.id = p.attempt_id
         WHERE p.account = r.account AND p.ref = r.provider_ref
+            AND called.started_at <= r.received_at + CAST(:call_tolerance AS interval)
             AND p.created_at > r.received_at - CAST(:match_window AS interval)
         ORDER BY p.id DESC LIMIT 1
     ) newest ON own.id IS NULL
@@ -113,6 +125,7 @@ def store(connection: Connection, receipts: Sequence[NewReceipt]) -> int:
             "event_at": receipt.event_at,
             "dedupe_key": receipt.dedupe_key,
             "raw": receipt.raw,
+            "is_unconfirmed": receipt.is_unconfirmed,
         }
         # Sorted: two sets with the same receipts in opposite order would deadlock.
         for receipt in sorted(receipts, key=lambda receipt: receipt.dedupe_key)
@@ -127,7 +140,11 @@ def take(connection: Connection, quota: int) -> list[int]:
 
 def match(connection: Connection, receipt_ids: Iterable[int]) -> list[Unapplied]:
     """The receipts with the attempts they belong to."""
-    values = {"ids": as_ids(receipt_ids), "match_window": MATCH_WINDOW}
+    values = {
+        "ids": as_ids(receipt_ids),
+        "match_window": MATCH_WINDOW,
+        "call_tolerance": CALL_TOLERANCE,
+    }
     return [
         Unapplied(
             id=row.id,
@@ -136,6 +153,7 @@ def match(connection: Connection, receipt_ids: Iterable[int]) -> list[Unapplied]
             received_at=row.received_at,
             attempt_id=row.attempt_id,
             message_id=row.message_id,
+            is_unconfirmed=row.is_unconfirmed,
         )
         for row in connection.execute(_MATCH, values)
     ]

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, text
 
 from cascade.domain.state import AttemptState, MessageState
 from cascade.storage.database import CLOCK
+from cascade.storage.endpoints import EndpointState, endpoint_states
 from cascade.storage.events import CallbacksState, callbacks_state
 
 
@@ -84,6 +85,9 @@ class Standing:
     tick_age: float
     oldest_transaction: float  # that is open in this database
     callbacks: CallbacksState
+    endpoints: Sequence[EndpointState]
+    reconciled_age: float  # since the newest nightly look at the books
+    discrepancies: int  # that it found
 
 
 # Everything that was stamped before the oldest writing transaction began is committed by now. A
@@ -152,7 +156,13 @@ _STANDING = text(f"""
             WHERE due_at IS NULL AND applied_at IS NULL) AS set_aside,
         (SELECT extract(epoch FROM max(clock_timestamp() - xact_start)) FROM pg_stat_activity
             WHERE datname = current_database() AND backend_type = 'client backend'
-                AND pid <> pg_backend_pid()) AS oldest_transaction
+                AND pid <> pg_backend_pid()) AS oldest_transaction,
+        extract(epoch FROM {CLOCK} - newest.run_at) AS reconciled_age, newest.discrepancies
+    FROM (SELECT) AS one LEFT JOIN LATERAL (
+        SELECT r.run_at, (SELECT sum(CAST(count.value AS integer)) FROM jsonb_each_text(r.found) count)
+            AS discrepancies
+        FROM cascade.reconciliations r WHERE r.is_nightly ORDER BY r.id DESC LIMIT 1
+    ) newest ON true
 """)  # noqa: S608  # a constant
 
 
@@ -228,6 +238,9 @@ def standing(connection: Connection) -> Standing:
         tick_age=_age(row.tick_age),
         oldest_transaction=_age(row.oldest_transaction),
         callbacks=callbacks_state(connection),
+        endpoints=endpoint_states(connection),
+        reconciled_age=_age(row.reconciled_age),
+        discrepancies=row.discrepancies or 0,
     )
 
 

@@ -132,6 +132,20 @@ _MONEY = """
     GROUP BY day, sender, policy, channel, currency
 """
 
+_CORRECTIONS = """
+    SELECT {key}, a.channel, k.currency, sum(k.amount) AS corrections
+    FROM cascade.corrections k JOIN cascade.attempts a ON a.id = k.attempt_id
+    JOIN cascade.messages m ON m.id = a.message_id
+    JOIN cascade.policies p ON p.id = m.policy_id
+    WHERE {time} >= :since AND {time} < :until AND {filter}
+    GROUP BY day, sender, policy, a.channel, k.currency
+"""
+
+_CORRECTIONS_OF = {
+    by: text(_CORRECTIONS.format(key=_KEY.format(time=time), time=time, filter=_FILTER))
+    for by, time in ((MoneyBy.ACCEPTED, "m.created_at"), (MoneyBy.BOOKED, "k.booked_at"))
+}
+
 _MONEY_OF = {
     MoneyBy.ACCEPTED: text(
         _MONEY.format(chosen=_CHOSEN, key=_KEY.format(time="m.created_at"), period="true")
@@ -229,6 +243,9 @@ def _costs(
     costs: dict[tuple[Key, str], Costs] = defaultdict(Costs)
     for row in connection.execute(_MONEY_OF[question.money_by], values):
         costs[_key(row), row.channel] += _costs_of(row)
+    for row in connection.execute(_CORRECTIONS_OF[question.money_by], values):
+        corrected = Money(currency=row.currency, corrections=row.corrections)
+        costs[_key(row), row.channel] += Costs(money=(corrected,))
     return dict(costs)
 
 

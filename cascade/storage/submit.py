@@ -6,7 +6,7 @@ import datetime as dt
 import uuid
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
@@ -130,7 +130,7 @@ def insert_messages(
             "lane": message.lane,
             "deadline": message.deadline,
             "send_at": message.send_at,
-            "on_status": None if message.on_status is None else asdict(message.on_status),
+            "on_status": None if message.on_status is None else message.on_status.plain(),
         }
         for message in messages
     )

@@ -11,7 +11,9 @@ from sqlalchemy import Connection, text
 
 from cascade.domain.hint import Hint
 from cascade.domain.state import Channel, Lane
+from cascade.storage.culprit import change_due
 from cascade.storage.database import CLOCK
+from cascade.storage.inbox import CALL_TOLERANCE
 from cascade.storage.rows import as_ids
 
 
@@ -20,24 +22,28 @@ GAP = dt.timedelta(seconds=5)  # ticks further apart than this follow an outage
 LAG_LIMIT = dt.timedelta(seconds=5)  # receipts that wait longer hold up their account's expiries
 LAG_PATIENCE = dt.timedelta(minutes=10)  # and this bounds the hold-up
 
-# A clock that stepped back must not stop it; after a gap, `resumed_at` gives polls their turn.
+# A clock that stepped back must not stop it. After a gap, `resumed_at` gives polls their turn; not
+# after each of many gaps, since ticks that are slow for good would hold up expiries for good.
 _TICK = text(f"""
-    UPDATE cascade.ticks SET ticked_at = {CLOCK},
-        resumed_at = CASE WHEN ticked_at <= {CLOCK} - CAST(:gap AS interval)
-            THEN {CLOCK} ELSE resumed_at END
-    WHERE name = :name
-        AND (ticked_at <= {CLOCK} - CAST(:pause AS interval) OR ticked_at > {CLOCK} + CAST(:gap AS interval))
-    RETURNING ticked_at
+    WITH clock AS MATERIALIZED (SELECT {CLOCK} AS now)
+    UPDATE cascade.ticks t SET ticked_at = clock.now,
+        resumed_at = CASE
+            WHEN t.ticked_at <= clock.now - CAST(:gap AS interval) AND t.resumed_at < t.ticked_at
+            THEN clock.now ELSE least(t.resumed_at, clock.now) END
+    FROM clock
+    WHERE t.name = :name AND (t.ticked_at <= clock.now - CAST(:pause AS interval)
+        OR t.ticked_at > clock.now + CAST(:gap AS interval))
+    RETURNING t.ticked_at
 """)  # noqa: S608  # a constant
 
 _RELEASE = text(f"""
     UPDATE cascade.ticks SET ticked_at = {CLOCK} - CAST(:pause AS interval) WHERE name = :name
 """)  # noqa: S608  # a constant
 
+_WITH_CLOCK = f"WITH clock AS MATERIALIZED (SELECT {CLOCK} AS now) "
+
 # Scheduled starts, retries and hints that got lost: queued (again), with a doubling patience.
-_REQUEUE = text(f"""
-    WITH clock AS MATERIALIZED (SELECT {CLOCK} AS now),
-    due AS MATERIALIZED (
+_TO_QUEUE = """
         SELECT a.id
         FROM cascade.attempts a
         JOIN cascade.messages m ON m.id = a.message_id
@@ -47,7 +53,11 @@ _REQUEUE = text(f"""
             AND a.channel = ANY(:channels) AND m.state = 'in_progress'
         ORDER BY a.due_at LIMIT :quota
         FOR NO KEY UPDATE OF a SKIP LOCKED
-    )
+"""
+_REQUEUE = text(f"""
+    WITH clock AS MATERIALIZED (SELECT {CLOCK} AS now),
+    due AS MATERIALIZED (
+{_TO_QUEUE}    )
     UPDATE cascade.attempts a
     SET state = 'queued', hints = least(a.hints + 1, 10),
         due_at = least(a.expires_at, clock.now
@@ -58,26 +68,31 @@ _REQUEUE = text(f"""
 """)  # noqa: S608  # a constant
 
 # Who held the lease is gone: the call may have been made as late as the lease's end, and its
-# provider may deliver for the whole TTL it was given, which was at least its minimum.
-_BREAK_LEASES = text(f"""
-    WITH clock AS MATERIALIZED (SELECT {CLOCK} AS now),
-    broken AS MATERIALIZED (
+# provider may deliver for the whole TTL it was given, which was at least its minimum. A receipt may
+# have come meanwhile: then only the times are put right.
+_BROKEN = """
         SELECT a.id, CASE WHEN a.ttl_minimum = 0 THEN a.expires_at
             ELSE greatest(a.expires_at + CAST(:lease AS interval),
                 a.lease_until + make_interval(secs => a.ttl_minimum)) END AS provider_until
         FROM cascade.attempts a CROSS JOIN clock
         WHERE a.lane = CAST(:lane AS cascade.lane) AND a.due_at <= clock.now
-            AND a.state = 'sending' AND a.lease_until <= clock.now
+            AND a.state IN ('sending', 'sent', 'delivered') AND a.lease_until <= clock.now
         ORDER BY a.due_at LIMIT :quota
         FOR NO KEY UPDATE SKIP LOCKED
-    )
+"""
+_BREAK_LEASES = text(f"""
+    WITH clock AS MATERIALIZED (SELECT {CLOCK} AS now),
+    broken AS MATERIALIZED (
+{_BROKEN}    )
     UPDATE cascade.attempts a
-    SET state = 'unknown', unknown_at = clock.now, lease_until = NULL,
-        error = coalesce(a.error, 'lease'),
+    SET state = greatest(a.state, 'unknown'), lease_until = NULL,
+        unknown_at = CASE WHEN a.state = 'sending' THEN clock.now ELSE a.unknown_at END,
+        error = CASE WHEN a.state = 'sending' THEN coalesce(a.error, 'lease') ELSE a.error END,
         expires_at = broken.provider_until,
         due_at = broken.provider_until + CAST(:grace AS interval)
     FROM broken CROSS JOIN clock
-    WHERE a.id = broken.id AND a.state = 'sending'
+    WHERE a.id = broken.id AND a.lease_until IS NOT NULL
+    RETURNING a.id
 """)  # noqa: S608  # a constant
 
 # Receipts that are not applied yet, and the attempts that they name by the provider's reference.
@@ -85,11 +100,15 @@ _UNAPPLIED = """
     unapplied AS MATERIALIZED (
         SELECT account, client_ref, provider_ref, received_at, looks
         FROM cascade.receipts WHERE due_at IS NOT NULL
+            -- an unconfirmed delivery may be forged: it holds up nothing for longer than 7 s
+            AND (asked IS NULL OR looks <= 3)
     ),
     named AS MATERIALIZED (
         SELECT p.attempt_id FROM unapplied u CROSS JOIN LATERAL (
             SELECT r.attempt_id FROM cascade.provider_refs r
+            JOIN cascade.attempts t ON t.id = r.attempt_id
             WHERE r.account = u.account AND r.ref = u.provider_ref
+                AND t.started_at <= u.received_at + CAST(:call_tolerance AS interval)
             OFFSET 0  -- one look into the index for each, whatever the statistics say
         ) p
     )"""
@@ -114,7 +133,7 @@ _EXPIRED = text(f"""
                 AND (a.expires_at <= clock.now OR m.state <> 'in_progress')
             )
             OR (
-                a.state IN ('unknown', 'sent', 'delivered')
+                a.state IN ('unknown', 'sent', 'delivered') AND a.lease_until IS NULL
                 AND (
                     NOT a.account = ANY(CAST(:pollable AS text[]))
                     OR a.polled_at >= a.expires_at
@@ -171,8 +190,9 @@ def finish(connection: Connection, name: str, pause: dt.timedelta) -> None:
 
 def requeue(connection: Connection, lane: Lane, quota: int) -> list[Hint]:
     """Queues what is due to be sent and returns the hints to publish."""
-    values = {"lane": lane, "quota": quota, "channels": list(Channel)}
-    rows = connection.execute(_REQUEUE, values)
+    values = {"lane": lane, "channels": list(Channel)}
+    candidates = text(_WITH_CLOCK + _TO_QUEUE)
+    rows = change_due(connection, _REQUEUE, candidates, values, quota=quota)
     return [Hint(Channel(row.channel), Lane(row.lane), row.id) for row in rows]
 
 
@@ -184,9 +204,10 @@ def break_leases(
     lease: dt.timedelta,
     grace: dt.timedelta,
 ) -> int:
-    """Turns calls that nobody settled into `unknown`; returns how many."""
-    values = {"lane": lane, "quota": quota, "lease": lease, "grace": grace}
-    return connection.execute(_BREAK_LEASES, values).rowcount
+    """Turns calls that nobody settled into `unknown`, or what receipts say; returns how many."""
+    values = {"lane": lane, "lease": lease, "grace": grace}
+    candidates = text(_WITH_CLOCK + _BROKEN)
+    return len(change_due(connection, _BREAK_LEASES, candidates, values, quota=quota))
 
 
 def expired(
@@ -200,13 +221,15 @@ def expired(
         "poll_patience": POLL_PATIENCE,
         "lag_limit": LAG_LIMIT,
         "lag_patience": LAG_PATIENCE,
+        "call_tolerance": CALL_TOLERANCE,
     }
     return {row.id: row.message_id for row in connection.execute(_EXPIRED, values)}
 
 
 def awaiting(connection: Connection, message_ids: Iterable[uuid.UUID]) -> set[uuid.UUID]:
     """Of these messages, those with receipts that are not applied yet."""
-    return set(connection.execute(_AWAITING, {"ids": as_ids(message_ids)}).scalars())
+    values = {"ids": as_ids(message_ids), "call_tolerance": CALL_TOLERANCE}
+    return set(connection.execute(_AWAITING, values).scalars())
 
 
 def defer(connection: Connection, message_id: uuid.UUID) -> None:

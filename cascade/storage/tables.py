@@ -131,7 +131,7 @@ messages = Table(
     Column("created_at", _TIME, nullable=False),
     Column("ended_at", _TIME),
     Column("send_at", _TIME),
-    Column("on_status", JSONB),  # broker, task and queue of the caller; null: nobody is called
+    Column("on_status", JSONB),  # a task or an endpoint of the caller; null: nobody is told
     CheckConstraint("(state = 'in_progress') = (ended_at IS NULL)", name="ended"),
     CheckConstraint("NOT success_met OR state = 'delivered'", name="success"),
     Index("messages_created_idx", "created_at"),  # what was accepted since: metrics, reports
@@ -203,10 +203,17 @@ receipts = Table(
     Column("dedupe_key", LargeBinary, nullable=False, unique=True),
     Column("received_at", _TIME, nullable=False, server_default=_NOW),
     Column("due_at", _TIME, server_default=_NOW),  # set while it is not applied
-    Column("looks", SmallInteger, nullable=False, server_default=text("0")),  # found no attempt
+    Column("looks", SmallInteger, nullable=False, server_default=text("0")),  # in vain
+    # Looks after which its provider was asked whether it is true; null: it is believed.
+    Column("asked", SmallInteger),
     Column("attempt_id", BigInteger),
     Column("applied_at", _TIME),
     Index("receipts_due_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    Index(
+        "receipts_unconfirmed_idx",
+        "id",
+        postgresql_where=text("asked IS NOT NULL AND due_at IS NOT NULL"),
+    ),
     Index("receipts_attempt_idx", "attempt_id", postgresql_where=text("attempt_id IS NOT NULL")),
     # Those that nobody will look at again: a person must.
     Index(
@@ -253,6 +260,46 @@ charges = Table(
     Index("charges_unrated_idx", "attempt_id", postgresql_where=text("amount IS NULL")),
 )
 
+# Comparisons of the books: the nightly ones, and those that repaired. `found` counts by kind.
+reconciliations = Table(
+    "reconciliations",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("is_nightly", Boolean, nullable=False),
+    Column("since", _TIME, nullable=False),
+    Column("until", _TIME, nullable=False),
+    Column("lines", Integer, nullable=False),  # of providers' records
+    Column("found", JSONB, nullable=False),
+    Column("run_at", _TIME, nullable=False, server_default=_NOW),
+)
+
+# What is booked besides the charges, which never change; so a trigger refuses UPDATE and DELETE.
+corrections = Table(
+    "corrections",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("reconciliation_id", BigInteger, ForeignKey(reconciliations.c.id), nullable=False),
+    Column("attempt_id", BigInteger, ForeignKey(attempts.c.id), nullable=False),
+    Column("ref", Text),  # of the provider's line, if it is about one
+    Column("reason", Text, nullable=False),
+    Column("amount", Numeric(14, 6), nullable=False),  # added to the charge; may be below zero
+    Column("currency", Text, nullable=False),
+    Column("booked_at", _TIME, nullable=False, server_default=_NOW),
+    Index("corrections_attempt_idx", "attempt_id"),
+    Index("corrections_booked_idx", "booked_at"),
+)
+
+# The customers' endpoints that the config names, and how each of them answers.
+endpoints = Table(
+    "endpoints",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("next_try_at", _TIME, nullable=False, server_default=_NOW),
+    Column("failing_since", _TIME),  # no webhook was taken since
+    Column("disabled_at", _TIME),
+    Column("error", Text),  # the newest, while it fails
+)
+
 # What happened to messages after they were accepted, numbered per message. A row is read in the
 # order of its transaction, once no older one is open; it is told to the caller while it is due.
 events = Table(
@@ -272,9 +319,21 @@ events = Table(
     Column("due_at", _TIME),  # when the caller is told next; null: told, or nobody asked
     Column("tries", SmallInteger, nullable=False, server_default=text("0")),
     Column("told_at", _TIME),
+    Column("endpoint", Text),  # that is told; null: a task is, or nobody
     UniqueConstraint("message_id", "sequence"),
     Index("events_transaction_idx", "transaction", "id"),
-    Index("events_due_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    # Tasks and endpoints apart: what waits for one endpoint is in nobody's way.
+    Index(
+        "events_task_due_idx",
+        "due_at",
+        postgresql_where=text("due_at IS NOT NULL AND endpoint IS NULL"),
+    ),
+    Index(
+        "events_endpoint_due_idx",
+        "endpoint",
+        "due_at",
+        postgresql_where=text("due_at IS NOT NULL AND endpoint IS NOT NULL"),
+    ),
     Index("events_happened_idx", "happened_at"),  # where a reader begins who names a time
     # Those whose callers will never be told: a person should know.
     Index(

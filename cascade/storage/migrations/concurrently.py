@@ -28,15 +28,18 @@ def unhurried() -> Iterator[None]:
             connection.execute(_SET_LOCK_TIMEOUT, {"value": before})
 
 
-def build_index(name: str, table: str, column: str, rows: TextClause | None) -> None:
-    """Builds it where it is not there, or is what an interrupted build has left."""
+def build_index(name: str, table: str, columns: str, rows: TextClause | None) -> None:
+    """Builds it where it is not there, or is what an interrupted build has left.
+
+    `columns`: one, or several with commas between.
+    """
     found = op.get_bind().execute(_IS_INVALID, {"name": f"{SCHEMA}.{name}"})
     if found.scalar_one_or_none():
         drop_index(name, table)
     op.create_index(
         name,
         table,
-        [column],
+        columns.split(", "),
         schema=SCHEMA,
         if_not_exists=True,
         postgresql_concurrently=True,

@@ -1,0 +1,81 @@
+"""Where processes wait, and may die or stand still: between their transactions, hints and calls."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from cascade.services.deployment import LEASE
+from cascade.storage.store import T, Transaction
+from cascade.testing.faults import Faults
+from cascade.testing.memory import MemoryStore
+from cascade.testing.scheduler import Scheduler
+
+
+LATENCY = 0.004  # seconds of a transaction, on average
+
+
+class Chance:
+    """Draws faults, and counts those that happened."""
+
+    def __init__(self, scheduler: Scheduler, faults: Faults) -> None:
+        self._scheduler = scheduler
+        self.faults = faults
+        self.happened: Counter[str] = Counter()
+
+    def strikes(self, fault: str) -> bool:
+        """Whether this fault happens now."""
+        probability = getattr(self.faults, fault)
+        if not probability or self._scheduler.rng.random() >= probability:
+            return False
+        self.happened[fault] += 1
+        return True
+
+    def point(self) -> None:
+        """A process waits: it may not come back, or too late."""
+        scheduler = self._scheduler
+        scheduler.wait(LATENCY * scheduler.rng.random())
+        self.meet()
+
+    def meet(self) -> None:
+        """What may happen to a process between two of its steps."""
+        scheduler = self._scheduler
+        if not scheduler.is_in_task:
+            return
+        if self.strikes("death"):
+            scheduler.kill()
+        if self.strikes("stall"):
+            scheduler.wait(2 * LEASE)
+
+
+class _RolledBackError(Exception):
+    """A transaction that the database gave up."""
+
+
+class SharedStore:
+    """The store as several processes see it: others come in between, and answers get lost."""
+
+    def __init__(self, store: MemoryStore, chance: Chance) -> None:
+        self._store = store
+        self._chance = chance
+
+    def transaction(self, work: Callable[[Transaction], T], *, patience: float | None = None) -> T:
+        """Runs `work`, as often as a client would whose answers get lost."""
+        self._chance.point()
+        if self._chance.strikes("rollback"):
+            self._roll_back(work)
+        result = self._store.transaction(work, patience=patience)
+        if self._chance.strikes("unseen_commit"):
+            result = self._store.transaction(work, patience=patience)
+        self._chance.meet()  # committed, and not acted upon
+        return result
+
+    def _roll_back(self, work: Callable[[Transaction], object]) -> None:
+        def broken(transaction: Transaction) -> None:
+            work(transaction)
+            raise _RolledBackError
+
+        try:
+            self._store.transaction(broken)
+        except _RolledBackError:
+            return
