@@ -17,7 +17,7 @@ from cascade.domain.cascade import Attempt, Cascade
 from cascade.domain.engine import RECEIPT_GRACE, Word
 from cascade.domain.policy import Policy
 from cascade.domain.state import UNSENT, AttemptState, MessageState
-from tests.domain.building import NOW, a_cascade, a_policy, later
+from tests.domain.building import NOW, a_cascade, a_policy
 from tests.domain.laws import check_change, check_message
 
 
@@ -39,21 +39,28 @@ class OneMessage:
     """Attempts are named by their id, which is the number of their step, from 1."""
 
     def __init__(
-        self, policy: Policy | None = None, *, deadline: float = 3600, send_in: float | None = None
+        self,
+        policy: Policy | None = None,
+        *,
+        deadline: float = 3600,
+        send_in: float | None = None,
+        now: dt.datetime = NOW,
     ) -> None:
-        """`deadline` and `send_in` in seconds from now."""
-        self.now = NOW
+        """`deadline` and `send_in` in seconds from `now`."""
+        self.now = now
         self._tries: Counter[int] = Counter()
         self._hints: Counter[int] = Counter()
         self._leases: dict[int, dt.datetime] = {}
         policy = policy or a_policy()
+        end = now + dt.timedelta(seconds=deadline)
         first = engine.first_attempt(
             policy,
-            deadline=later(deadline),
-            send_at=None if send_in is None else later(send_in),
-            now=NOW,
+            deadline=end,
+            send_at=None if send_in is None else now + dt.timedelta(seconds=send_in),
+            now=now,
         )
-        self.cascade = a_cascade(replace(first, id=1), policy=policy, deadline=deadline)
+        message = a_cascade(replace(first, id=1), policy=policy)
+        self.cascade = replace(message, deadline=end)
         check_message(self.cascade)
 
     @property
@@ -67,6 +74,11 @@ class OneMessage:
 
     def attempt(self, attempt_id: int) -> Attempt:
         return self.cascade.attempt(attempt_id)
+
+    def adopt(self, other: OneMessage) -> None:
+        """The leases and counts of another one, whose attempts this message has."""
+        self._tries, self._hints = Counter(other._tries), Counter(other._hints)
+        self._leases = dict(other._leases)
 
     def wait(self, seconds: float) -> None:
         self.now += dt.timedelta(seconds=seconds)
@@ -104,6 +116,8 @@ class OneMessage:
         if attempt.started_at is None:
             ttl_end = self.now + dt.timedelta(seconds=step.ttl)
             expires_at = min(ttl_end, self.cascade.deadline)
+        elif step.ttl_minimum:
+            expires_at = max(expires_at, self.now + shortest)
         self._tries[attempt_id] += 1
         self._hints[attempt_id] = 0
         self._leases[attempt_id] = self.now + LEASE
@@ -115,7 +129,7 @@ class OneMessage:
             due_at=self.now + LEASE,
         )
         left = int((expires_at - self.now).total_seconds())
-        ttl = max(left, step.ttl_minimum) if step.ttl_minimum else 0
+        ttl = max(left, step.ttl_minimum, 1) if step.ttl_minimum else 0
         return Call(attempt_id, self._tries[attempt_id], ttl)
 
     def accept(self, call: Call) -> None:
@@ -139,19 +153,21 @@ class OneMessage:
         is_its_call = self._tries[call.attempt_id] == call.tries
         if is_its_call and attempt.is_live and attempt.state is AttemptState.SENDING:
             again_at = min(self.now + dt.timedelta(seconds=pause), attempt.expires_at)
+            del self._leases[call.attempt_id]
             self._change(call.attempt_id, state=AttemptState.RETRY, error=code, due_at=again_at)
 
-    def tick(self) -> None:
-        """Hints again, retries, broken leases, expiries."""
+    def tick(self, *, is_awaited: bool = False) -> None:
+        """Hints again, retries, broken leases; expiries, unless receipts wait in the inbox."""
         for attempt in self._due():
             attempt_id = attempt.step + 1
             is_over = self.state is not MessageState.IN_PROGRESS
             if attempt.state in UNSENT and attempt.expires_at > self.now and not is_over:
                 self._requeue(attempt_id)
-            elif attempt.state is AttemptState.SENDING and self._leases[attempt_id] <= self.now:
+            elif self._lease_is_over(attempt_id):
                 self._break_lease(attempt_id)
         for attempt in self._due():
-            if attempt.state in UNSENT | _WAITING:
+            is_called = attempt.step + 1 in self._leases
+            if attempt.state in UNSENT | _WAITING and not is_awaited and not is_called:
                 self.expire(attempt.step + 1)
 
     def tick_until_all_is_over(self) -> None:
@@ -169,6 +185,9 @@ class OneMessage:
             if attempt.due_at is not None and attempt.due_at <= self.now:
                 yield attempt
 
+    def _lease_is_over(self, attempt_id: int) -> bool:
+        return attempt_id in self._leases and self._leases[attempt_id] <= self.now
+
     def _requeue(self, attempt_id: int) -> None:
         attempt = self.attempt(attempt_id)
         patience = dt.timedelta(seconds=min(300, 2 * 2 ** min(self._hints[attempt_id], 10)))
@@ -183,9 +202,10 @@ class OneMessage:
         if shortest:
             at_least = self._leases[attempt_id] + dt.timedelta(seconds=shortest)
             until = max(until + LEASE, at_least)
+        del self._leases[attempt_id]
         self._change(
             attempt_id,
-            state=AttemptState.UNKNOWN,
+            state=max(attempt.state, AttemptState.UNKNOWN, key=lambda state: state.rank),
             expires_at=until,
             due_at=until + RECEIPT_GRACE,
         )
@@ -194,6 +214,7 @@ class OneMessage:
         attempt = self.attempt(call.attempt_id)
         until = max(attempt.expires_at, self.now + dt.timedelta(seconds=call.ttl))
         due_at = until + RECEIPT_GRACE if attempt.is_live else None
+        self._leases.pop(call.attempt_id, None)
         self._change(call.attempt_id, state=state, expires_at=until, due_at=due_at)
 
     def _change(self, attempt_id: int, **fields: object) -> None:

@@ -29,6 +29,7 @@ def test_a_provider_that_names_a_longer_time_is_obeyed() -> None:
 
 def test_a_provider_that_names_a_shorter_time_does_not_hurry_us() -> None:
     assert pause(7, retry_after=2, jitter=0) == 30
+    assert pause(1, retry_after=0, jitter=0) == 0.5
 
 
 @settings(deadline=None)

@@ -150,7 +150,7 @@ def test_a_charge_without_a_line_is_an_imbalance() -> None:
 
 def test_a_second_line_of_a_charged_attempt_is_a_duplicate_and_an_imbalance() -> None:
     books = compare([entry()], [line(accepted=0), line(accepted=1)])
-    assert books.duplicates == (line(accepted=1),)
+    assert [pair.line for pair in books.duplicates] == [line(accepted=1)]
     assert not books.is_balanced
 
 

@@ -214,7 +214,7 @@ class TestFallingBack:
         message.wait(3)
         message.hear(2, AttemptState.REJECTED)
         assert message.state is MessageState.UNDELIVERED
-        assert not message.cascade.success_met
+        assert message.cascade.success_met is False
         assert message.cascade.ended_at == later(3)
 
     def test_two_steps_may_open_in_one_transaction(self) -> None:
@@ -515,7 +515,7 @@ class TestAfterTheEnd:
         pass_over(message)
         message.hear(1, AttemptState.DELIVERED)
         assert message.state is MessageState.DELIVERED
-        assert not message.cascade.success_met
+        assert message.cascade.success_met is False
 
     def test_a_late_failure_opens_nothing(self) -> None:
         message = self.an_undelivered_message()
@@ -543,7 +543,7 @@ class TestCancelling:
         message.hear(1, AttemptState.DELIVERED)
         assert message.states == ["delivered"]
         assert message.state is MessageState.CANCELLED
-        assert not message.cascade.success_met
+        assert message.cascade.success_met is False
 
     def test_no_step_follows(self) -> None:
         message = a_sent_message()

@@ -17,6 +17,9 @@ from cascade.domain.state import Channel
 
 HEADER = "account,channel,prefix,unit,price,currency,valid_from"
 GOOD = "smsc,sms,+7,segment,2.00,RUB,2026-01-01T00:00:00Z"
+UNREADABLE = "cannot be read; write for example"
+UNKNOWN = "is not known; use one of"
+TIMELESS = "is not a moment with its zone; write for example 2026-01-01T00:00:00Z"
 RATES_FILE = Path(__file__).parents[2] / "config" / "rates.csv"
 
 moments = st.datetimes(dt.datetime(2025, 1, 1), dt.datetime(2027, 1, 1), timezones=st.just(dt.UTC))  # noqa: DTZ001  # Hypothesis wants naive bounds
@@ -122,38 +125,65 @@ def test_a_row_becomes_a_rate() -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "field"),
+    ("row", "refusal"),
     [
-        (GOOD.replace("smsc", ""), "line 2, account"),
-        (GOOD.replace("sms,", "fax,"), "line 2, channel"),
-        (GOOD.replace("+7", "7"), "line 2, prefix"),
-        (GOOD.replace("+7", "+7123456789012345"), "line 2, prefix"),
-        (GOOD.replace("segment", "letter"), "line 2, unit"),
-        (GOOD.replace("2.00", "-2"), "line 2, price"),
-        (GOOD.replace("2.00", "0.0000001"), "line 2, price"),
-        (GOOD.replace("2.00", "NaN"), "line 2, price"),
-        (GOOD.replace("RUB", "rub"), "line 2, currency"),
-        (GOOD.replace("Z", ""), "line 2, valid_from"),
-        ("smsc,sms,+7,segment,2.00,RUB", "line 2, valid_from"),
-        (GOOD + ",1", "line 2"),
+        (GOOD.replace("smsc", ""), f"account: '' {UNREADABLE} notify-vk"),
+        (GOOD.replace("sms,", "fax,"), f"channel: 'fax' {UNKNOWN} vk, ok, viber, whatsapp, sms"),
+        (GOOD.replace("+7", "7"), f"prefix: '7' {UNREADABLE} +7"),
+        (GOOD.replace("+7", "+7" + 15 * "1"), f"prefix: '+7{15 * '1'}' {UNREADABLE} +7"),
+        (GOOD.replace("segment", "letter"), f"unit: 'letter' {UNKNOWN} message, segment"),
+        (GOOD.replace("2.00", "-2"), f"price: '-2' {UNREADABLE} 0.30"),
+        (GOOD.replace("2.00", "0.0000001"), f"price: '0.0000001' {UNREADABLE} 0.30"),
+        (GOOD.replace("2.00", "123456789"), f"price: '123456789' {UNREADABLE} 0.30"),
+        (GOOD.replace("2.00", "NaN"), f"price: 'NaN' {UNREADABLE} 0.30"),
+        (GOOD.replace("RUB", "rub"), f"currency: 'rub' {UNREADABLE} RUB"),
+        (GOOD.replace("Z", ""), f"valid_from: '2026-01-01T00:00:00' {TIMELESS}"),
+        ("smsc,sms,+7,segment,2.00,RUB", f"valid_from: '' {TIMELESS}"),
     ],
 )
-def test_a_bad_row_is_refused_by_line_and_field_with_a_cure(row: str, field: str) -> None:
-    with pytest.raises(ConfigurationError) as refusal:
+def test_a_bad_row_is_refused_by_line_and_field_with_a_cure(row: str, refusal: str) -> None:
+    with pytest.raises(ConfigurationError) as error:
         read_rates([HEADER, row], source="prices.csv")
-    assert refusal.value.field == f"prices.csv, {field}"
-    assert refusal.value.cure
+    assert str(error.value) == f"prices.csv, line 2, {refusal}"
+
+
+def test_a_row_with_more_values_than_columns_is_refused() -> None:
+    with pytest.raises(ConfigurationError) as error:
+        read_rates([HEADER, GOOD + ",1"])
+    assert str(error.value) == "rates.csv, line 2: more values than columns; give 7 values"
+
+
+@pytest.mark.parametrize(
+    ("row", "value"),
+    [
+        (GOOD.replace("2.00", "12345678.123456"), Decimal("12345678.123456")),
+        (GOOD.replace("2.00", "0"), Decimal(0)),
+    ],
+)
+def test_the_dearest_and_the_cheapest_price_that_the_books_hold_can_be_read(
+    row: str, value: Decimal
+) -> None:
+    [rate] = read_rates([HEADER, row])
+    assert rate.price == value
+
+
+def test_a_moment_is_kept_in_utc_whatever_zone_it_was_written_in() -> None:
+    [rate] = read_rates([HEADER, GOOD.replace("00:00:00Z", "03:00:00+03:00")])
+    assert rate.valid_from.isoformat() == "2026-01-01T00:00:00+00:00"
 
 
 def test_a_rate_given_twice_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="line 3: this rate was given above"):
+    with pytest.raises(ConfigurationError) as error:
         read_rates([HEADER, GOOD, GOOD.replace("2.00", "3.00")])
+    said = "rates.csv, line 3: this rate was given above; keep one of the two"
+    assert str(error.value) == said
 
 
 @pytest.mark.parametrize("lines", [[], [GOOD], [HEADER.replace("price", "cost"), GOOD]])
 def test_a_file_without_the_header_is_refused(lines: list[str]) -> None:
-    with pytest.raises(ConfigurationError, match="line 1: not the header of rates"):
+    with pytest.raises(ConfigurationError) as error:
         read_rates(lines)
+    assert str(error.value) == f"rates.csv, line 1: not the header of rates; write {HEADER}"
 
 
 def test_the_shipped_rates_can_be_read_and_price_every_channel_for_every_prefix() -> None:

@@ -179,4 +179,4 @@ def _hear(cascade: Cascade, now: dt.datetime, *, word: Word) -> Cascade:
 
 
 TestAMessageOnItsWay = AMessageOnItsWay.TestCase
-TestAMessageOnItsWay.settings = settings(deadline=None, max_examples=200, stateful_step_count=40)
+TestAMessageOnItsWay.settings = settings(deadline=None, max_examples=100, stateful_step_count=40)

@@ -62,6 +62,11 @@ def test_a_surrogate_pair_is_never_split_over_two_parts() -> None:
     assert segments("я" * 66 + "😀" + "я" * 66) == 3  # 134 code units
 
 
+def test_the_last_character_that_needs_no_pair_takes_one_code_unit() -> None:
+    assert segments("\uffff" * 70) == 1
+    assert segments("\U00010000" * 36) == 2
+
+
 @pytest.mark.parametrize("text", ["\ud83d", "Привет \udc00!", "a\udfff"])
 def test_half_of_a_surrogate_pair_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="half of a surrogate pair"):

@@ -9,6 +9,8 @@ from cascade.domain.state import (
     FACTS,
     UNSENT,
     AttemptState,
+    Lane,
+    MessageState,
     Success,
     may_decide,
     may_hear,
@@ -22,6 +24,11 @@ def test_the_rank_is_the_order_of_the_lattice() -> None:
         " expired undeliverable delivered read"
     )
     assert [state.value for state in sorted(AttemptState, key=lambda s: s.rank)] == order.split()
+
+
+def test_the_names_are_those_of_queues_tables_and_callers() -> None:
+    assert [*Lane] == ["urgent", "normal", "bulk"]
+    assert [*MessageState] == ["in_progress", "delivered", "undelivered", "cancelled"]
 
 
 def test_unsent_is_what_a_worker_has_still_to_send() -> None:

@@ -54,7 +54,7 @@ class Courier:
     account: str = "notify-vk"
     channel: Channel = Channel.VK
     capabilities: Capabilities = field(default_factory=able)
-    webhook_token: str | None = None
+    token_digests: frozenset[bytes] = frozenset()
     allowed_ips: frozenset[str] = frozenset()
 
     def requests_for(self, items: Sequence[Item]) -> list[HttpRequest[Item]]:

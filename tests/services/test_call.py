@@ -19,7 +19,7 @@ from kombu import Connection, Message, Queue
 from typing_extensions import override
 
 from cascade import OnStatus
-from cascade.callbacks import CallbackBrokers, Told, unreachable
+from cascade.callbacks.brokers import CallbackBrokers, Told, unreachable
 from cascade.channels.base import Accepted
 from cascade.dispatch import is_amqp
 from cascade.domain import engine
@@ -28,9 +28,8 @@ from cascade.domain.state import Channel, MessageState
 from cascade.logs import TextFormatter
 from cascade.services.advance import advance
 from cascade.services.call import LEASE, PAUSES, SET, call
-from cascade.storage.database import transaction
 from config.celery import SETTINGS
-from tests.rabbitmq import RabbitMQ
+from demo.rabbitmq import RabbitMQ
 from tests.services.journey import PHONE, WORDS, Journey, a_step
 
 
@@ -390,7 +389,7 @@ def test_a_broker_that_is_away_is_tried_once_in_a_run_however_many_calls_wait(
 def cancel_all(journey: Journey) -> None:
     ids = [one.id for one in journey.rows("SELECT id FROM cascade.messages")]
     events = {one: [engine.cancel] for one in ids}
-    transaction(journey.engine, lambda c: advance(c, journey.ledger, events))
+    journey.ledger.store.transaction(lambda t: advance(t, journey.ledger, events))
 
 
 def test_two_beats_make_one_run_a_second(journey: Journey, brokers: CallbackBrokers) -> None:

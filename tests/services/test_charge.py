@@ -175,7 +175,7 @@ def test_an_attempt_is_charged_once_however_often_it_is_booked(journey: Journey)
     attempt_id = journey.attempt(message_id).id
 
     for _ in range(2):
-        transaction(journey.engine, lambda c: charge(c, journey.ledger, [attempt_id]))
+        journey.ledger.store.transaction(lambda t: charge(t, journey.ledger, [attempt_id]))
 
     assert len(journey.charges()) == 1
 

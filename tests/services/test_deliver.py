@@ -331,6 +331,28 @@ def test_whoever_stalls_after_the_claim_beyond_its_lease_makes_no_call(
     assert journey.state(message_id) == "retry"
 
 
+def test_no_call_is_begun_after_the_time_of_its_attempt(
+    journey: Journey, hints: list[Hint], desk: Desk, deployed: Deployed
+):
+    journey.policy(a_step(Channel.VK, ttl=2), a_step(Channel.OK))
+    message_id = journey.send()
+    mine = ids(hints)
+    clock = Clock()
+
+    @event.listens_for(journey.engine, "commit")
+    def stall(_connection):
+        clock.shift = 2.1
+
+    deployment = deployed(Courier(url=desk.url), clock=clock)
+    try:
+        deliver(deployment, Channel.VK, Lane.NORMAL, mine, clock=clock)
+    finally:
+        event.remove(journey.engine, "commit", stall)
+
+    assert desk.lines == []
+    assert journey.state(message_id) == "retry"
+
+
 def test_a_whole_cascade_runs_on_hints_alone(
     journey: Journey, hints: list[Hint], desk: Desk, deployed: Deployed
 ):

@@ -25,6 +25,7 @@ from cascade.services.doctor import NAMES, Diagnosis, examine
 from cascade.services.finding import Health, span
 from cascade.storage import health
 from cascade.storage.database import connect, transaction
+from cascade.storage.endpoints import sync_endpoints
 from cascade.storage.health import OpenTransaction, oldest_transaction
 from cascade.storage.migrate import upgrade
 from demo.environment import make
@@ -512,3 +513,51 @@ def test_a_refused_password_is_not_shown(setenv: Setenv, database_url: str, brok
 )
 def test_times_are_read_at_a_glance(seconds: float, shown: str):
     assert span(seconds) == shown
+
+
+def test_endpoints_that_take_nothing_are_noticed_with_the_command_that_helps(journey: Journey):
+    transaction(journey.engine, lambda c: sync_endpoints(c, ["crm", "shop"]))
+    assert look("webhooks")["webhooks"].seen == "2 endpoints, 0 webhooks owed"
+
+    journey.change("UPDATE cascade.endpoints SET failing_since = now(), error = 'http_503'")
+    assert state("webhooks") is Health.OK
+    journey.advance(2 * 3600)
+    found = look("webhooks")["webhooks"]
+    assert found.state is Health.WARNING
+    assert found.seen == "failing: crm (http_503, for 2 h), shop (http_503, for 2 h)"
+
+    journey.change("UPDATE cascade.endpoints SET disabled_at = now() WHERE name = 'crm'")
+    found = look("webhooks")["webhooks"]
+    assert (found.state, found.seen) == (Health.WARNING, "disabled: crm (http_503, for 2 h)")
+    assert "cascade callbacks test crm" in found.cure
+
+
+def test_an_endpoint_that_is_owed_and_was_removed_is_noticed(journey: Journey):
+    transaction(journey.engine, lambda c: sync_endpoints(c, ["crm"]))
+    journey.deliver(journey.send(on_status=OnStatus(endpoint="crm")))
+    transaction(journey.engine, lambda c: sync_endpoints(c, []))
+
+    found = look("webhooks")["webhooks"]
+    assert (found.state, found.seen) == (
+        Health.WARNING,
+        "owed to endpoints that no file names: crm",
+    )
+
+
+def test_what_waits_for_an_endpoint_that_fails_does_not_make_the_callbacks_late(
+    journey: Journey,
+):
+    transaction(journey.engine, lambda c: sync_endpoints(c, ["crm"]))
+    journey.deliver(journey.send(on_status=OnStatus(endpoint="crm")))
+    journey.advance(400)
+    assert state("callbacks") is Health.RED  # nobody tells it
+
+    journey.change("UPDATE cascade.endpoints SET next_try_at = cascade.clock() + interval '1 h'")
+    assert state("callbacks") is Health.OK
+
+
+def test_a_secret_that_is_missing_is_red(setenv: Setenv, tmp_path: Path):
+    (tmp_path / "endpoints.toml").write_text('[endpoints.crm]\nurl = "https://crm.example/"')
+    setenv("CASCADE_CONFIG_DIR", str(tmp_path))
+
+    red("endpoints", cure="CASCADE_ENDPOINT_CRM_SECRETS")

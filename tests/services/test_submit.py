@@ -268,6 +268,11 @@ LATER = dt.datetime(2090, 1, 1, tzinfo=dt.UTC)
             {"policy": [{"channel": "sms", "ttl": "60s", "success": "read"}]},
         ),
         ("on_status.task", {"on_status": OnStatus("", "shop")}),
+        ("on_status.task", {"on_status": OnStatus()}),
+        ("on_status.endpoint", {"on_status": OnStatus(endpoint="")}),
+        ("on_status.endpoint", {"on_status": OnStatus(endpoint="a\x00")}),
+        ("on_status", {"on_status": OnStatus("task", "shop", endpoint="shop")}),
+        ("on_status", {"on_status": OnStatus(broker="shop", endpoint="shop")}),
         ("on_status.queue", {"on_status": OnStatus("task", "\x00")}),
         ("send_at", {"send_at": dt.datetime(2090, 1, 1)}),  # noqa: DTZ001  # that is the point
         ("send_at", {"send_at": "tomorrow"}),
