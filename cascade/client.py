@@ -128,7 +128,7 @@ class Cascade:
         send_at: aware; nothing is sent before. A time that is over means at once.
         deadline: aware; after it nothing more is sent. The policy's own if None.
         priority: `urgent`, `normal` or `bulk`.
-        on_status: the task of yours that is called at each change of the message's state.
+        on_status: your task, or endpoint, that is told of each change of the message's state.
         session: your own SQLAlchemy session on the same database, READ COMMITTED: the message is
             part of its transaction, and is sent after its commit.
 

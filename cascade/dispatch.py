@@ -25,16 +25,19 @@ log = logging.getLogger(__name__)
 IDS_PER_HINT = 200
 CONNECT_SECONDS = 3
 
-COLLECT, POLL, TICK, SYNC, CALL, ENQUEUE = (
+COLLECT, POLL, TICK, SYNC, CALL, ENQUEUE, POST, RECONCILE = (
     "receipts.collect",
     "receipts.poll",
     "tick",
     "config.sync",
     "callbacks.call",
     "cascade.enqueue",
+    "callbacks.post",
+    "books.reconcile",
 )
 
-# Each periodic task has a queue of its own name, and so has the producer task.
+# Each periodic task has a queue of its own name, and so has the producer task; but callbacks of
+# both kinds share one, and what is rare goes with `config.sync`.
 SINGLE = (COLLECT, POLL, TICK, SYNC, CALL, ENQUEUE)
 
 # How a client talks to the broker: bounded in time, since a hint may be lost but a caller must

@@ -155,6 +155,7 @@ class ServiceSettings(ClientSettings):
     gateway_trusted_hops: Annotated[int, Field(ge=0)] = 0  # proxies of ours before the gateway
     flight: Annotated[int, Field(ge=1, le=256)] = 16  # calls in flight per worker process
     callback_brokers: Addresses = Field(default_factory=dict)  # of callers, for `on_status`
+    records_dir: Path | None = None  # of the providers' records that are compared every night
 
 
 def load(kind: type[S]) -> S:

@@ -120,7 +120,7 @@ def _imbalances(books: Books) -> Iterator[str]:
     kinds: tuple[tuple[Sequence[str], str], ...] = (
         (differing, "charges that differ from their lines"),
         (unheard, "lines that no receipt told of, not charged"),
-        ([_line(one) for one in books.duplicates], "lines that bill an attempt again"),
+        ([_line(pair.line) for pair in books.duplicates], "lines that bill an attempt again"),
         ([_line(one) for one in books.unpaired_lines], "lines that pair with nothing of ours"),
         ([_entry(one) for one in books.unpaired_entries], "charges that pair with no line"),
     )
@@ -132,7 +132,9 @@ def _imbalances(books: Books) -> Iterator[str]:
 
 def _line(line: Line) -> str:
     accepted = f"accepted {line.accepted_at:%H:%M:%S}"
-    return f"{line.account} {masked(line.recipient)} {accepted}, billed {_money(line.amount)}"
+    return (
+        f"{line.account} {masked(line.recipient or '')} {accepted}, billed {_money(line.amount)}"
+    )
 
 
 def _entry(entry: Entry) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from hypothesis import settings
 from sqlalchemy import Connection, Engine, make_url, text
 from xdist.remote import Producer  # type: ignore[import-untyped]  # it has no types
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # nor has it
@@ -27,19 +28,24 @@ from cascade.services.sync import sync
 from cascade.storage.database import connect
 from cascade.storage.migrate import upgrade
 from cascade.storage.sealing import Keyring
-from tests import rabbitmq
-from tests.rabbitmq import RabbitMQ
+from demo import rabbitmq
+from demo.rabbitmq import RabbitMQ
 from tests.services.journey import Journey
 
+
+# No test asserts a time.
+settings.register_profile("untimed", deadline=None)
+if settings.get_current_profile_name() == "default":
+    settings.load_profile("untimed")
 
 CONFIG = Path(__file__).parent.parent / "config"
 
 # Each before those that it refers to.
 TABLES = (
-    "events, charges, receipts, provider_refs, attempts, messages, idempotency_keys, policies, rates,"
-    " channels"
+    "corrections, reconciliations, events, charges, receipts, provider_refs, attempts, messages,"
+    " idempotency_keys, policies, rates, channels, endpoints"
 )
-GUARDED = ("policies", "rates")  # by triggers that refuse every change
+GUARDED = ("policies", "rates", "corrections")  # by triggers that refuse every change
 SMALL = 1_000_000  # bytes
 
 # These folders are one piece of work each: their tests share a running service.

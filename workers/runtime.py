@@ -7,7 +7,9 @@ import os
 
 from celery import current_app
 
-from cascade.callbacks import CallbackBrokers
+from cascade.callbacks.brokers import CallbackBrokers
+from cascade.callbacks.endpoints import load_endpoints
+from cascade.callbacks.poster import Poster
 from cascade.channels.registry import load_accounts
 from cascade.channels.transport import Transport
 from cascade.dispatch import Dispatcher
@@ -54,3 +56,9 @@ def callback_brokers() -> CallbackBrokers:
     """The brokers of callers that want to be told."""
     given = settings().callback_brokers
     return CallbackBrokers({name: url.get_secret_value() for name, url in given.items()})
+
+
+@functools.cache
+def poster() -> Poster:
+    """The way to customers' endpoints; its calls outlast a task."""
+    return Poster(load_endpoints(settings().config_dir, os.environ))

@@ -7,16 +7,31 @@ from typing import Any
 
 from celery import Celery, Task
 
-from cascade.dispatch import CALL, COLLECT, ENQUEUE, POLL, SYNC, TICK, deliver_task
+from cascade.dispatch import (
+    CALL,
+    COLLECT,
+    ENQUEUE,
+    POLL,
+    POST,
+    RECONCILE,
+    SYNC,
+    TICK,
+    deliver_task,
+)
 from cascade.domain.state import Channel, Lane
 from cascade.services.call import call
 from cascade.services.collect import collect
 from cascade.services.deliver import deliver
+from cascade.services.nightly import reconcile_nightly
 from cascade.services.poll import poll, pollable_accounts
+from cascade.services.post import post
 from cascade.services.sync import sync
 from cascade.services.tick import tick
 from workers import enqueue
-from workers.runtime import callback_brokers, deployment, ledger, settings
+from workers.runtime import callback_brokers, deployment, ledger, poster, settings
+
+
+RECONCILE_SECONDS = 1800
 
 
 def result_line(counts: Counter[str]) -> str:
@@ -33,6 +48,9 @@ def register(app: Celery) -> None:
     app.task(name=TICK, shared=False)(_tick)
     app.task(name=SYNC, shared=False)(_sync)
     app.task(name=CALL, shared=False)(_call)
+    app.task(name=POST, shared=False)(_post)
+    # It reads weeks of books. The broker may give it to a second child meanwhile, which does nothing.
+    app.task(name=RECONCILE, shared=False, time_limit=RECONCILE_SECONDS)(_reconcile)
     # Work, not a hint: not to be acknowledged when its worker is killed or hangs.
     app.task(name=ENQUEUE, shared=False, reject_on_worker_lost=True, acks_on_timeout=False)(
         enqueue.enqueue
@@ -69,5 +87,14 @@ def _call() -> str:
     return result_line(call(ledger(), callback_brokers()))
 
 
+def _post() -> str:
+    return result_line(post(ledger(), poster()))
+
+
 def _sync() -> str:
     return result_line(sync(ledger().engine, settings().config_dir))
+
+
+def _reconcile() -> str:
+    ours = settings()
+    return result_line(reconcile_nightly(ledger(), ours.config_dir, ours.records_dir))

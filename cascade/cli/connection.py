@@ -9,6 +9,8 @@ from sqlalchemy import Engine
 
 from cascade.cli.unpublished import unpublished_told
 from cascade.client import Cascade
+from cascade.services.deployment import Ledger
+from cascade.services.reseal import KeySettings
 from cascade.settings import DatabaseSettings, load
 from cascade.storage.database import connect
 
@@ -32,3 +34,14 @@ def database() -> Iterator[Engine]:
         yield engine
     finally:
         engine.dispose()
+
+
+@contextmanager
+def ledger() -> Iterator[Ledger]:
+    """The database and the keys, without a broker: the tick publishes what becomes due.
+
+    Raises ConfigurationError.
+    """
+    keyring = load(KeySettings).keyring()
+    with database() as engine:
+        yield Ledger(engine=engine, keyring=keyring, publish=lambda _hints: 0)

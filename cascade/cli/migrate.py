@@ -10,7 +10,7 @@ from cascade.storage.database import transaction
 from cascade.storage.health import revision
 
 
-@click.command()
+@click.command(short_help="Bring the database to the newest schema.")
 @json_option
 def migrate(*, as_json: bool) -> None:
     """Bring the database of CASCADE_DATABASE_URL to the newest schema.

@@ -112,4 +112,5 @@ def _money(one: Money) -> Row:
         "sms_cost": f"{one.sms_cost:f}",
         "saved": f"{one.saved:f}",
         "saved_share": _ratio(one.saved_share),
+        "corrections": f"{one.corrections:f}",
     }

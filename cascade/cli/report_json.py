@@ -110,4 +110,5 @@ def _money(one: Money) -> Document:
         "compared_cost": one.compared_cost,
         "sms_cost": one.sms_cost,
         "saved": _share(one.saved_share),
+        "corrections": one.corrections,
     }

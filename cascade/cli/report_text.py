@@ -91,6 +91,9 @@ def _said(report: Report) -> Iterator[tuple[str, str]]:
         return
     yield f"cost, {report.question.money_by}", _cost(total.costs)
     for one in total.costs.money:
+        if one.corrections:
+            yield "corrected", _corrected(one)
+    for one in total.costs.money:
         yield "saved", _saved(one)
     for words in [*_anomalies(total)] or ["nothing"]:
         yield "unusual", words
@@ -122,9 +125,15 @@ def _cost(costs: Costs) -> str:
         " and ".join(
             f"{money(one.cost, one.currency)} for {grouped(one.charges)} deliveries"
             for one in costs.money
+            if one.charges
         )
         or "nothing"
     )
+
+
+def _corrected(one: Money) -> str:
+    """By reconciling; no part of the cost above, nor of what was saved."""
+    return f"{money(one.corrections, one.currency)}: {money(one.total, one.currency)} in all"
 
 
 def _saved(one: Money) -> str:

@@ -45,13 +45,13 @@ class PriceUnit(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
     """What one unit costs through `account`, to numbers that begin with `prefix` (E.164), from
-    `valid_from` (aware) on.
+    `valid_from` (aware) on. By a unit that this code does not know, nothing can be priced.
     """
 
     account: str
     channel: Channel
     prefix: str
-    unit: PriceUnit
+    unit: PriceUnit | None
     price: Decimal
     currency: str  # ISO 4217
     valid_from: dt.datetime

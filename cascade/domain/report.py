@@ -141,7 +141,7 @@ class AttemptFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Money:
-    """Charges in one currency.
+    """Charges in one currency, and what reconciling has corrected beside them.
 
     A charge is compared with an SMS if the message's first delivery knows what an SMS would have
     cost, in the currency of both charges. So an overlap diminishes what the message saved.
@@ -153,6 +153,12 @@ class Money:
     compared: int = 0  # charges
     compared_cost: Decimal = ZERO
     sms_cost: Decimal = ZERO  # had each compared message gone by SMS alone
+    corrections: Decimal = ZERO  # may be below zero
+
+    @property
+    def total(self) -> Decimal:
+        """What the providers bill, as far as it is reconciled."""
+        return self.cost + self.corrections
 
     @property
     def saved(self) -> Decimal:
@@ -174,6 +180,7 @@ class Money:
             compared=self.compared + other.compared,
             compared_cost=self.compared_cost + other.compared_cost,
             sms_cost=self.sms_cost + other.sms_cost,
+            corrections=self.corrections + other.corrections,
         )
 
 

@@ -6,7 +6,9 @@ import base64
 import json
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any, Protocol
 
 import redis
@@ -25,6 +27,9 @@ READ: Mapping[object, Callable[[Any, bytes], Iterable[bytes | None]]] = {
 }
 
 
+END = "nothing more is heard"
+
+
 class Broker(Protocol):
     """What tests ask of a broker."""
 
@@ -36,6 +41,9 @@ class Broker(Protocol):
 
     def contents(self) -> Iterator[str]:
         """Everything that it holds, names and all."""
+
+    def overheard(self) -> AbstractContextManager[list[str]]:
+        """Everything that it is told while the block runs; complete after it."""
 
 
 class Redis:
@@ -63,6 +71,16 @@ class Redis:
                 yield key.decode()
                 yield from (part.decode("utf-8", "replace") for part in parts if part is not None)
 
+    @contextmanager
+    def overheard(self) -> Iterator[list[str]]:
+        said: list[str] = []
+        with self._client() as client, client.monitor() as monitor:
+            listening = Thread(target=_listen, args=(monitor, said), daemon=True)
+            listening.start()
+            yield said
+            client.echo(END)
+            listening.join(10)
+
     def _client(self) -> redis.Redis:
         return redis.Redis.from_url(self._url)
 
@@ -89,11 +107,24 @@ class Rabbit:
             if path.is_file():
                 yield path.read_bytes().decode("utf-8", "replace")
 
+    @contextmanager
+    def overheard(self) -> Iterator[list[str]]:
+        said: list[str] = []
+        yield said
+        said += self.contents()  # its files hold what has passed through
+
     def _waiting(self, queue: str) -> list[Any]:
         with Connection(self._url) as connection:
             channel: Any = connection.channel()
             return list(iter(lambda: channel.basic_get(queue), None))
             # None is acknowledged: all go back as the connection ends.
+
+
+def _listen(monitor: Any, said: list[str]) -> None:
+    for heard in monitor.listen():
+        said.append(heard["command"])
+        if END in heard["command"]:
+            return
 
 
 def broker_at(url: str, files: Path | None) -> Broker:

@@ -87,6 +87,7 @@ def stack(
         database_url=postgres_url,
         broker_url=re.sub(r"/\d+$", "/1", broker_url),  # other tests fill the first database
         callback_brokers={"caller": caller.url},
+        log_level="DEBUG",  # and the logs are searched for what must not be in them
     )
     try:
         stack.start(lambda _: None)

@@ -8,12 +8,15 @@ import json
 import re
 
 from collections.abc import Collection, Iterator
+from urllib.parse import quote
 
 from demo.campaign import TEXT
 from tests.acceptance.service import VARIABLES, Service
 
 
-ENCODED = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
+ENCODED = re.compile(r"[A-Za-z0-9+/_-]{13,}={0,2}")
+DIGITS = re.compile(r"[0-9][0-9 ().-]{8,}[0-9]")  # 8 (916) 123-45-67 too
+DEPTH = 3  # base64 within base64: a sealed request in a task's body in the broker's envelope
 
 
 def secrets(numbers: Collection[str]) -> set[str]:
@@ -24,14 +27,14 @@ def secrets(numbers: Collection[str]) -> set[str]:
 
 def found(content: str, wanted: Collection[str]) -> list[str]:
     """The places where a secret stands, as it is or encoded, each with what is before it."""
-    disguises = {
-        disguise: one
-        for one in wanted
-        for disguise in (one, json.dumps(one)[1:-1], one.encode().hex())
-    }
-    readable = "\n".join([content, *_decoded(content)])
-    places = (readable.find(disguise) for disguise in disguises)
-    return [readable[max(0, place - 60) : place] for place in places if place >= 0]
+    spellings = {each for one in wanted for each in _spellings(one)}
+    numbers = {each for each in spellings if each.isdigit()}
+    readable = "\n".join([content, *_decoded(content, DEPTH)]).replace("\\\\", "\\").casefold()
+    places = (readable.find(each) for each in spellings - numbers)
+    return [
+        *(readable[max(0, place - 60) : place] for place in places if place >= 0),
+        *_before_numbers(readable, numbers),
+    ]
 
 
 def database_contents(service: Service) -> Iterator[str]:
@@ -47,10 +50,33 @@ def database_contents(service: Service) -> Iterator[str]:
             yield row
 
 
-def _decoded(content: str) -> Iterator[str]:
-    for encoded in set(ENCODED.findall(content)):
+def _spellings(one: str) -> Iterator[str]:
+    """As text, JSON, an address, Python's bytes, hexadecimal bytes and an SMS's."""
+    raw = one.encode()
+    for spelling in (one, json.dumps(one)[1:-1], quote(one), repr(raw)[2:-1], raw.hex()):
+        yield spelling.casefold()
+    yield one.encode("utf-16-be").hex()
+
+
+def _before_numbers(readable: str, numbers: Collection[str]) -> Iterator[str]:
+    """By their digits: thousands of numbers in megabytes of logs."""
+    lengths = {len(number) for number in numbers}
+    for run in DIGITS.finditer(readable):
+        digits = re.sub("[^0-9]", "", run[0])
+        for length in lengths:
+            windows = {digits[at : at + length] for at in range(len(digits) - length + 1)}
+            if windows & set(numbers):
+                yield readable[max(0, run.start() - 60) : run.start()]
+
+
+def _decoded(content: str, depth: int) -> Iterator[str]:
+    """What is in base64, also among bytes that are no text, as in WhatsApp's message ids."""
+    for encoded in set(ENCODED.findall(content)) if depth else ():
         padded = encoded.rstrip("=") + "=" * (-len(encoded.rstrip("=")) % 4)
         try:
-            yield base64.urlsafe_b64decode(padded.translate({43: 45, 47: 95})).decode()
-        except (binascii.Error, UnicodeDecodeError):
+            decoded = base64.urlsafe_b64decode(padded.translate({43: 45, 47: 95}))
+        except binascii.Error:
             continue
+        inner = decoded.decode("utf-8", "replace")
+        yield inner
+        yield from _decoded(inner, depth - 1)

@@ -17,10 +17,10 @@ from cascade import MessageState
 from cascade.dispatch import queue_names
 from demo.__main__ import SCALE
 from demo.figures import read_figures
+from demo.rabbitmq import RabbitMQ
 from demo.stack import Stack
 from tests.acceptance.conftest import NUMBERS, serve
 from tests.acceptance.service import Service
-from tests.rabbitmq import RabbitMQ
 
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]

@@ -72,8 +72,8 @@ def test_the_exit_codes_are_told(run: Run):
 
 def test_the_commands_are_those_of_the_documents():
     assert set(main.list_commands(click.Context(main))) == {
-        *("send", "send-csv", "status", "trace", "cancel", "report"),
-        *("policies", "rates", "keys", "migrate", "doctor"),
+        *("send", "send-csv", "status", "trace", "cancel", "report", "reconcile"),
+        *("policies", "rates", "callbacks", "keys", "migrate", "doctor"),
     }
 
 

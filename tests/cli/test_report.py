@@ -60,6 +60,7 @@ def test_json_holds_every_rate_with_its_base_and_money_as_strings(campaign: Jour
         "compared_cost": "4.400000",
         "sms_cost": "6.000000",
         "saved": {"part": "1.600000", "whole": "6.000000", "ratio": "0.2667"},
+        "corrections": "0",
     }
     viber, sms = total["channels"]
     assert (viber["channel"], viber["called"], viber["delivered"], viber["read"]) == (
@@ -106,6 +107,31 @@ def test_csv_by_channel_has_a_row_for_each_channel_of_a_group(
     ]
     assert found[0]["seconds_p50"] == ""
     assert found[2]["saved_RUB"] == "1.600000"
+
+
+def correct(journey: Journey, amount: str) -> None:
+    """Corrects one charge, as a repair does."""
+    journey.change(
+        "WITH run AS (INSERT INTO cascade.reconciliations (is_nightly, since, until, lines, found)"
+        " VALUES (false, 'epoch', 'epoch', 0, '{}') RETURNING id)"
+        " INSERT INTO cascade.corrections (reconciliation_id, attempt_id, reason, amount, currency)"
+        " SELECT run.id, min(c.attempt_id), 'price_differs', CAST(:amount AS numeric), 'RUB'"
+        " FROM run CROSS JOIN cascade.charges c GROUP BY run.id",
+        amount=amount,
+    )
+
+
+@pytest.mark.parametrize("money_by", ["accepted", "booked"])
+def test_corrections_stand_beside_the_charges_and_are_added_up(
+    campaign: Journey, run: Run, money_by: str
+):
+    correct(campaign, "0.11")
+    correct(campaign, "-0.01")
+
+    told = run("report", "--money-by", money_by)
+    [row] = rows(run("report", "--money-by", money_by, "--csv", "-").stdout)
+    assert "0.10 RUB: 4.50 RUB in all" in told.stdout
+    assert (row["cost_RUB"], row["corrections_RUB"]) == ("4.400000", "0.100000")
 
 
 def test_csv_without_groups_has_one_row(campaign: Journey, run: Run):

@@ -14,7 +14,7 @@ from cascade import embedded
 from cascade.dispatch import Dispatcher, deliver_task, producer_app, queue_lengths, queue_names
 from cascade.domain.hint import Hint
 from cascade.domain.state import Channel, Lane
-from tests.rabbitmq import RabbitMQ
+from demo.rabbitmq import RabbitMQ
 
 
 pytestmark = pytest.mark.integration
