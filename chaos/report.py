@@ -41,6 +41,7 @@ def render(figures: dict[str, Any]) -> Iterator[str]:
 def verdict(figures: dict[str, Any]) -> list[str]:
     """Why the run failed, a sentence each; empty if it did not."""
     amiss = [f"{name} is {figures[name]}, and must be zero" for name in ZERO if figures.get(name)]
+    amiss += [f"{one} by itself" for one in figures.get("deaths", ())]
     if figures["faults_landed"] < LEAST_LANDED * figures["faults"]:
         amiss.append(f"only {figures['faults_landed']} of {figures['faults']} faults landed")
     return amiss

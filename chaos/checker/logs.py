@@ -74,6 +74,11 @@ _EXPECTED: Sequence[tuple[str, str, str]] = (
         "beat has lost the broker; it publishes again at the next turn",
     ),
     (
+        r"AttributeError",
+        r"^'NoneType' object has no attribute 'hostname'$",
+        "kombu has acknowledged a task over a lost connection; the worker lives on",
+    ),
+    (
         r"(ConnectionResetError|BrokenPipeError|ConnectionRefusedError)",
         "",
         "a socket to the broker was reset; Celery's consumer connects again",

@@ -36,10 +36,12 @@ def _faults(
 SABOTAGE: Mapping[str, Sabotage] = {
     "decisions_without_fence": Sabotage(
         count="backward",
-        size=_size("8", messages=600, sending=10, deadline=120),
+        # Slow settling of calls that were throttled, and a pause beyond the TTL of WhatsApp's step
+        # that PostgreSQL does not take for an idle transaction yet.
+        size=_size("48", messages=800, sending=12, deadline=120),
         faults=(
-            *_faults(Kind.LATENCY, "vk>database", (1,), 30),
-            *_faults(Kind.STOP_CHILDREN, "vk", (6,), 32),
+            *_faults(Kind.LATENCY, "whatsapp>database", (1,), 40),
+            *_faults(Kind.STOP_CHILDREN, "whatsapp", (8,), 25),
         ),
     ),
     "facts_refused_late": Sabotage(count="not_charged", size=_size("7")),

@@ -169,7 +169,7 @@ def test_each_status_has_its_state(notify, native, state):
     ],
 )
 def test_a_webhook_that_is_no_status_is_unreadable(notify, body):
-    with pytest.raises(UnreadableWebhookError):
+    with pytest.raises(UnreadableWebhookError, match=r"^not a status of Notify$"):
         notify.parse(webhook(body))
 
 

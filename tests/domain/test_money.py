@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 
 from decimal import Decimal
 from pathlib import Path
@@ -167,8 +168,14 @@ def test_the_dearest_and_the_cheapest_price_that_the_books_hold_can_be_read(
     assert rate.price == value
 
 
-def test_a_moment_is_kept_in_utc_whatever_zone_it_was_written_in() -> None:
+def test_a_moment_is_kept_in_utc_whatever_zone_it_was_written_in_and_this_machine_is_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
     [rate] = read_rates([HEADER, GOOD.replace("00:00:00Z", "03:00:00+03:00")])
+    monkeypatch.undo()
+    time.tzset()
     assert rate.valid_from.isoformat() == "2026-01-01T00:00:00+00:00"
 
 

@@ -4,7 +4,7 @@ import hmac
 
 import pytest
 
-from cascade.storage.sealing import Keyring, UnsealableError
+from cascade.storage.sealing import Keyring, UnknownKeyError, UnsealableError
 
 
 CONTEXT = "recipient:1"
@@ -56,6 +56,11 @@ def test_every_altered_byte_is_noticed(keyring: Keyring):
         altered[place] ^= 1
         with pytest.raises(UnsealableError):
             keyring.open(bytes(altered), CONTEXT)
+
+
+def test_a_value_that_names_a_key_by_bytes_that_are_no_text_is_of_an_unknown_key(keyring: Keyring):
+    with pytest.raises(UnknownKeyError):
+        keyring.open(b"\x03\xff\xfe\xfd" + 28 * b"x", CONTEXT)
 
 
 @pytest.mark.parametrize("length", [0, 1, 4, 10, 17])
