@@ -11,6 +11,9 @@ DEMO_FLAGS = --messages $(N) --seed $(SEED) $(if $(KEEP),--keep) $(if $(KILL),--
 # The battery: `make chaos FULL=1 SEED=3 JSON=figures.json`
 CHAOS_FLAGS = --seed $(SEED) $(if $(FULL),--full) $(if $(SABOTAGE),--sabotage $(SABOTAGE)) $(if $(JSON),--json $(JSON)) $(if $(BROKER),--broker $(BROKER)) $(if $(KEEP),--keep)
 
+# One more than there are cores: the tests of whole services mostly wait.
+WORKERS = $(shell echo $$(($$(nproc 2>/dev/null || echo 2) + 1)))
+
 LABELS = --build-arg REVISION=$(shell git rev-parse --short HEAD 2>/dev/null)
 
 .DEFAULT_GOAL := help
@@ -40,8 +43,8 @@ types: install ## Check types
 imports: install ## Check who imports whom
 	.venv/bin/lint-imports
 
-unit: install ## Run the tests, two at a time; ARGS="tests/domain -k phone" some of them, one by one
-	$(PYTHON) -m pytest $(or $(ARGS),-n auto --dist loadscope)
+unit: install ## Run the tests, some at a time; ARGS="tests/domain -k phone" some of them, one by one
+	$(PYTHON) -m pytest $(or $(ARGS),-n $(WORKERS) --dist loadscope)
 
 demo: install ## Deliver N messages through the sandbox and compare the books
 	$(PYTHON) -m demo $(DEMO_FLAGS)

@@ -78,8 +78,7 @@ def expire(cascade: Cascade, attempt_id: int, now: dt.datetime) -> Cascade:
     if not attempt.is_live:
         return cascade
     if cascade.state is not MessageState.IN_PROGRESS and attempt.state in UNSENT:
-        cancelled = replace(attempt, state=AttemptState.CANCELLED)
-        return cascade.with_attempt(_ended(cancelled, now))
+        return cascade.with_attempt(_cancelled(attempt, now))
     if now < _over_at(attempt):
         return cascade
     if not attempt.is_delivered:
@@ -102,17 +101,15 @@ def cancel(cascade: Cascade, now: dt.datetime) -> Cascade:
 def _heard(attempt: Attempt, word: Word, now: dt.datetime) -> Attempt:
     delivered = word.state.rank >= AttemptState.DELIVERED.rank
     taken = delivered or word.state is AttemptState.SENT  # the others may be a refusal at once
-    changed = replace(
+    return replace(
         attempt,
         state=word.state,
         error=_reason(attempt, word),
         sent_at=attempt.sent_at or (now if taken else None),
         delivered_at=attempt.delivered_at or (now if delivered else None),
         read_at=now if word.state is AttemptState.READ else attempt.read_at,
+        due_at=attempt.expires_at + RECEIPT_GRACE if attempt.is_live else None,
     )
-    if changed.is_live:
-        return replace(changed, due_at=attempt.expires_at + RECEIPT_GRACE)
-    return changed
 
 
 def _reason(attempt: Attempt, word: Word) -> str | None:
@@ -193,12 +190,14 @@ def _over(
 ) -> Cascade:
     """Ends the message; attempts that are not being sent yet are cancelled with it."""
     attempts = tuple(
-        _ended(replace(a, state=AttemptState.CANCELLED), now)
-        if a.is_live and may_decide(a.state, AttemptState.CANCELLED)
-        else a
+        _cancelled(a, now) if a.is_live and may_decide(a.state, AttemptState.CANCELLED) else a
         for a in cascade.attempts
     )
     return replace(cascade, state=state, success_met=success_met, ended_at=now, attempts=attempts)
+
+
+def _cancelled(attempt: Attempt, now: dt.datetime) -> Attempt:
+    return replace(attempt, state=AttemptState.CANCELLED, ended_at=now, due_at=None)
 
 
 def _ended(attempt: Attempt, now: dt.datetime) -> Attempt:

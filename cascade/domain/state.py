@@ -47,13 +47,11 @@ class AttemptState(StrEnum):
     DELIVERED = "delivered"  # on the person's device: this is what is charged
     READ = "read"  # the person opened it
 
-    @property
-    def rank(self) -> int:
-        """Place in the lattice, from 0 up."""
-        return _RANKS[self]
+    rank: int
+    """Place in the lattice, from 0 up."""
 
-
-_RANKS = {state: rank for rank, state in enumerate(AttemptState)}
+    def __init__(self, _value: str) -> None:
+        self.rank = len(type(self).__members__)
 
 
 # No call has been made, or the last one provably never reached the provider.
@@ -117,4 +115,7 @@ class Success(StrEnum):
 
     def is_met_by(self, state: AttemptState) -> bool:
         """Whether an attempt in `state` satisfies the step."""
-        return state.rank >= AttemptState(self.value).rank
+        return state.rank >= _LEAST[self].rank
+
+
+_LEAST = {success: AttemptState(success.value) for success in Success}

@@ -4,6 +4,7 @@ answers go through the inbox.
 
 from __future__ import annotations
 
+import functools
 import logging
 
 from collections import Counter, defaultdict
@@ -35,8 +36,14 @@ def pollable_accounts(deployment: Deployment) -> frozenset[str]:
     return frozenset(
         account
         for account, adapter in deployment.adapters.items()
-        if adapter.capabilities.poll and isinstance(adapter, Pollable)
+        if adapter.capabilities.poll and _can_be_asked(type(adapter))
     )
+
+
+@functools.cache
+def _can_be_asked(kind: type[Adapter]) -> bool:
+    """Asked once for each class: looking through a protocol is slow."""
+    return issubclass(kind, Pollable)
 
 
 def poll(deployment: Deployment) -> Counter[str]:

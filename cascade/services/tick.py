@@ -69,7 +69,8 @@ def _expire(
         by_message[message_id].append(expiring(attempt_id))
     messages = sorted(by_message)
     for start in range(0, len(messages), SET):
-        if ledger.monotonic() >= stop_at:
+        # The first set is taken however late it is: a lane must not starve behind slow ones.
+        if start and ledger.monotonic() >= stop_at:
             return
         events = {one: by_message[one] for one in messages[start : start + SET]}
         _expire_set(ledger, events, tally)

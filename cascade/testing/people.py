@@ -13,6 +13,9 @@ from cascade.domain.state import Channel
 from cascade.testing.reaction import Reaction, delivered, silent, unsupported
 
 
+_RNG = random.Random()  # noqa: S311  # no secret; seeded anew for each person
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
     """`users`: the share of people (0 … 1) who use each channel; nobody uses one not named.
@@ -34,8 +37,8 @@ class Reach:
             Channel(channel)  # raises ValueError for one that is not known
 
     def __call__(self, phone: str, channel: Channel) -> Reaction:
-        who = zlib.crc32(f"{self.seed} {phone} {channel}".encode())
-        rng = random.Random(who)  # noqa: S311  # no secret
+        rng = _RNG
+        rng.seed(zlib.crc32(f"{self.seed} {phone} {channel}".encode()))
         if rng.random() >= self.users.get(channel, 0.0):
             return unsupported()
         if rng.random() >= self.online:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 
 from cascade.services.deployment import LEASE
 from cascade.storage.store import T, Transaction
@@ -14,22 +15,41 @@ from cascade.testing.scheduler import Scheduler
 
 LATENCY = 0.004  # seconds of a transaction, on average
 
+_PROCESS = ("death", "stall")
+_COMMIT = ("rollback", "unseen_commit")
+
 
 class Chance:
     """Draws faults, and counts those that happened."""
 
     def __init__(self, scheduler: Scheduler, faults: Faults) -> None:
         self._scheduler = scheduler
-        self.faults = faults
+        self._random = scheduler.rng.random
+        self._probabilities: dict[str, float] = asdict(faults)
+        self._probabilities_of = {
+            kinds: sum(self._probabilities[one] for one in kinds) for kinds in (_PROCESS, _COMMIT)
+        }
         self.happened: Counter[str] = Counter()
 
     def strikes(self, fault: str) -> bool:
         """Whether this fault happens now."""
-        probability = getattr(self.faults, fault)
-        if not probability or self._scheduler.rng.random() >= probability:
+        probability = self._probabilities[fault]
+        if not probability or self._random() >= probability:
             return False
         self.happened[fault] += 1
         return True
+
+    def struck(self, faults: tuple[str, str]) -> str | None:
+        """Which of these two faults happens now, if any."""
+        drawn = self._random()
+        if drawn >= self._probabilities_of[faults]:
+            return None
+        for fault in faults:
+            drawn -= self._probabilities[fault]
+            if drawn < 0:
+                self.happened[fault] += 1
+                return fault
+        return None
 
     def point(self) -> None:
         """A process waits: it may not come back, or too late."""
@@ -42,9 +62,10 @@ class Chance:
         scheduler = self._scheduler
         if not scheduler.is_in_task:
             return
-        if self.strikes("death"):
+        fault = self.struck(_PROCESS)
+        if fault == "death":
             scheduler.kill()
-        if self.strikes("stall"):
+        elif fault == "stall":
             scheduler.wait(2 * LEASE)
 
 
@@ -62,10 +83,11 @@ class SharedStore:
     def transaction(self, work: Callable[[Transaction], T], *, patience: float | None = None) -> T:
         """Runs `work`, as often as a client would whose answers get lost."""
         self._chance.point()
-        if self._chance.strikes("rollback"):
+        fault = self._chance.struck(_COMMIT)
+        if fault == "rollback":
             self._roll_back(work)
         result = self._store.transaction(work, patience=patience)
-        if self._chance.strikes("unseen_commit"):
+        if fault == "unseen_commit":
             result = self._store.transaction(work, patience=patience)
         self._chance.meet()  # committed, and not acted upon
         return result

@@ -46,6 +46,8 @@ class Scheduler:
         self.clock = clock
         self.rng = rng
         self.hub = getcurrent()
+        self.horizon = clock.now
+        """Until then nothing but events happens."""
         self._events: list[tuple[dt.datetime, float, int, Callable[[], object]]] = []
         self._count = 0
 
@@ -67,9 +69,20 @@ class Scheduler:
         if not isinstance(task, Task):
             return
         self._check(task)
+        if self._is_quiet(seconds):
+            return
         self.after(seconds, task.switch)
         self.hub.switch()
         self._check(task)
+
+    def _is_quiet(self, seconds: float) -> bool:
+        """Whether nobody else has anything to do for so long; that time has passed then."""
+        moment = self.clock.now + dt.timedelta(seconds=seconds)
+        events = self._events
+        if moment >= self.horizon or (events and events[0][0] <= moment):
+            return False
+        self.clock.now = moment
+        return True
 
     def kill(self) -> None:
         """Ends the task that calls it, as SIGKILL does."""
@@ -100,12 +113,11 @@ class Scheduler:
         """When the next event is."""
         return self._events[0][0] if self._events else None
 
-    def step(self) -> bool:
-        """Lets the next event happen; False if there is none."""
-        if not self._events:
-            return False
-        moment, _, _, work = heapq.heappop(self._events)
-        self.clock.now = max(self.clock.now, moment)
+    def run(self) -> None:
+        """Lets all events before the horizon happen."""
         self.hub = getcurrent()
-        work()
-        return True
+        events, clock, horizon = self._events, self.clock, self.horizon
+        while events and events[0][0] < horizon:
+            moment, _, _, work = heapq.heappop(events)
+            clock.now = max(clock.now, moment)
+            work()

@@ -35,6 +35,9 @@ RESTART = 3.0  # seconds until a dead worker is back
 WEBHOOK = (0.01, 0.3)  # seconds on its way
 REPEATS = (5.0, 30.0, 120.0, 600.0)  # seconds after which a provider repeats a failed webhook
 LATE = 45.0  # seconds at most
+FAR = dt.datetime(9999, 1, 1, tzinfo=dt.UTC)
+
+_RESOLUTION = dt.timedelta.resolution
 
 Watch = Callable[[int], None]  # a call of this attempt has arrived
 
@@ -65,6 +68,7 @@ class Service:
         self._calling = calling
         self._pools: dict[Channel, _Pool] = defaultdict(_Pool)
         self._providers: dict[str, ScriptedProvider] = {}
+        self._pollable: frozenset[str] = frozenset()
         self._running: set[str] = set()  # periodic tasks
         self._beat_at = scheduler.clock.now
         self._keyring = keyring
@@ -78,14 +82,16 @@ class Service:
     def connect(self, providers: Mapping[str, ScriptedProvider]) -> None:
         """The accounts, by name."""
         self._providers = dict(providers)
+        self._pollable = pollable_accounts(self._deployment())
 
     def publish(self, hints: Iterable[Hint]) -> int:
         """The broker: it may lose, repeat and delay what it is given."""
         groups: dict[tuple[Channel, Lane], list[int]] = defaultdict(list)
         for hint in hints:
             groups[hint.channel, hint.lane].append(hint.attempt_id)
-        if groups:
-            self._chance.point()  # after the commit, before the hint
+        if not groups:
+            return 0
+        self._chance.point()  # after the commit, before the hint
         for (channel, lane), ids in groups.items():
             for start in range(0, len(ids), IDS_PER_HINT):
                 self._carry(channel, lane, ids[start : start + IDS_PER_HINT])
@@ -130,8 +136,8 @@ class Service:
         return Deployment(
             ledger=self.records,
             adapters=adapters,
-            transport=ScriptedTransport[Item](self._scheduler, self._called),
-            poll_transport=ScriptedTransport[Pending](self._scheduler, self._asked),
+            transport=ScriptedTransport(self._scheduler, self._called),
+            poll_transport=ScriptedTransport(self._scheduler, self._asked),
             jitter=self._scheduler.rng.random,
         )
 
@@ -174,24 +180,23 @@ class Service:
         new = new_receipts(self._keyring, account, [receipt], b"{}")
         self._store.transaction(lambda transaction: transaction.store_receipts(new))
 
-    def step(self) -> bool:
-        """Lets the next thing happen: an event, or a beat that finds something due. False if
-        nothing is left to happen.
+    def step(self, until: dt.datetime = FAR) -> bool:
+        """Lets the next things happen, none of them after `until`: the events before a beat that
+        finds something due, and that beat. False if nothing is left to happen by then.
         """
-        next_at = self._scheduler.next_at
-        if next_at is not None and next_at < self._beat_at + BEAT:
-            return self._scheduler.step()
-        beat_at = self._next_beat()
-        if beat_at is not None and (next_at is None or beat_at <= next_at):
+        self._happen(min(self._beat_at + BEAT, until + _RESOLUTION))
+        next_at, beat_at = self._scheduler.next_at, self._next_beat()
+        if beat_at is not None and beat_at <= until and (next_at is None or beat_at <= next_at):
             self._beat(beat_at)
             return True
-        return self._scheduler.step()
+        if next_at is None or next_at > until:
+            return False
+        self._happen(next_at + _RESOLUTION)
+        return True
 
-    @property
-    def next_at(self) -> dt.datetime | None:
-        """When the next thing happens."""
-        moments = (self._next_beat(), self._scheduler.next_at)
-        return min((moment for moment in moments if moment is not None), default=None)
+    def _happen(self, horizon: dt.datetime) -> None:
+        self._scheduler.horizon = horizon
+        self._scheduler.run()
 
     def _next_beat(self) -> dt.datetime | None:
         """Beats that would find nothing are left out."""
@@ -207,11 +212,9 @@ class Service:
         if moment > self._beat_at + BEAT and "tick" not in self._running:
             self._store.ticked_until(moment - BEAT)
         self._beat_at = moment
-        deployment = self._deployment()
-        pollable = pollable_accounts(deployment)
-        self._periodic("tick", lambda: tick(self.records, pollable))
+        self._periodic("tick", lambda: tick(self.records, self._pollable))
         self._periodic("collect", lambda: collect(self.records))
-        self._periodic("poll", lambda: poll(deployment))
+        self._periodic("poll", lambda: poll(self._deployment()))
 
     def _periodic(self, name: str, work: Callable[[], object]) -> None:
         """One process each: while it works, or is dead, the next beat's task waits in vain."""

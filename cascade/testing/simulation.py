@@ -29,7 +29,7 @@ from cascade.testing.process import Chance
 from cascade.testing.provider import Script, ScriptedProvider
 from cascade.testing.reaction import Reaction, delivered
 from cascade.testing.scheduler import Scheduler
-from cascade.testing.service import Service
+from cascade.testing.service import FAR, Service
 from cascade.testing.simulated_message import SimulatedMessage
 from cascade.testing.trace import Trace
 
@@ -132,11 +132,11 @@ class Simulation:
 
     def run(self, seconds: float | None = None) -> Outcome:
         """Lets so many virtual seconds pass; without a number, until nothing is left to happen."""
-        if seconds is None:
-            while self._service.step():
-                pass
-        else:
-            self._run_until(self.clock.now + dt.timedelta(seconds=seconds))
+        until = FAR if seconds is None else self.clock.now + dt.timedelta(seconds=seconds)
+        while self._service.step(until):
+            pass
+        if seconds is not None:
+            self.clock.now = max(self.clock.now, until)
         return self._outcome(is_over=seconds is None)
 
     def later(self, seconds: float, work: Callable[[], object]) -> None:
@@ -147,11 +147,6 @@ class Simulation:
     def digest(self) -> str:
         """Stands for the whole trace."""
         return self._trace.digest
-
-    def _run_until(self, moment: dt.datetime) -> None:
-        while (next_at := self._service.next_at) is not None and next_at <= moment:
-            self._service.step()
-        self.clock.now = max(self.clock.now, moment)
 
     def _outcome(self, *, is_over: bool) -> Outcome:
         judge = self._judge.verdict(self._store.tables, self._providers, is_over=is_over)

@@ -76,3 +76,18 @@ def test_a_separator_in_a_providers_word_makes_no_other_receipt_equal() -> None:
 
 def test_half_a_surrogate_pair_in_a_providers_word_is_taken() -> None:
     assert dedupe_key(**FIELDS | {"native": ("\ud800", "0")}) != dedupe_key(**FIELDS)
+
+
+def test_a_receipt_that_waits_for_a_poll_is_not_the_answer_to_it() -> None:
+    assert dedupe_key(**FIELDS, is_unconfirmed=True) != dedupe_key(**FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("is_unconfirmed", "key"),
+    [(False, "7c623bf8b4d489128a6c37034c663ed9"), (True, "163514f4fa5f409f495dc01bc5047fe3")],
+)
+def test_keys_stay_what_they_are_from_version_to_version(
+    *, is_unconfirmed: bool, key: str
+) -> None:
+    assert dedupe_key(**FIELDS, is_unconfirmed=is_unconfirmed).hex() == key
+    assert is_unconfirmed or dedupe_key(**FIELDS).hex() == key

@@ -67,7 +67,7 @@ def test_the_last_character_that_needs_no_pair_takes_one_code_unit() -> None:
     assert segments("\U00010000" * 36) == 2
 
 
-@pytest.mark.parametrize("text", ["\ud83d", "Привет \udc00!", "a\udfff"])
+@pytest.mark.parametrize("text", ["\ud83d", "Привет \udc00!", "a\udfff", chr(0xD800)])
 def test_half_of_a_surrogate_pair_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="half of a surrogate pair"):
         segments(text)

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
 import time
 import tomllib
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.mutation.fork import survivors
+from tests.mutation.progress import show
 from tests.mutation.score import Score, Verdict, table
 from tests.mutation.values import Mutant, mutants_of
 
@@ -47,13 +50,25 @@ def main() -> int:
 
 def _of_functions() -> Iterator[Verdict]:
     shutil.rmtree(MUTANTS, ignore_errors=True)  # it would not try survivors against newer tests
-    mutmut = [sys.executable, "-m", "mutmut", "run", "--max-children", str(CHILDREN)]
-    subprocess.run(mutmut, check=True)  # our own command
+    _run_mutmut()
     for path in sorted(MUTANTS.rglob("*.py.meta")):
         tried: Mapping[str, int | None] = json.loads(path.read_text("utf-8"))["exit_code_by_key"]
         for name, code in tried.items():
             module = name.rpartition(".")[0]
             yield Verdict(module, name, is_killed=code not in SURVIVED)
+
+
+def _run_mutmut() -> None:
+    command = [sys.executable, "-m", "mutmut", "run", "--max-children", str(CHILDREN)]
+    said: deque[str] = deque(maxlen=100)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=subprocess.STDOUT, text=True) as mutmut:
+        for line in mutmut.stdout or ():  # a spinner's "\r" ends a line too
+            said.append(line)
+            if counted := re.search(r"(\d+)/(\d+) ", line):
+                show("functions", int(counted[1]), int(counted[2]))
+    if mutmut.returncode:
+        sys.exit("".join(line for line in said if "Running" not in line))
 
 
 def _of_values(settings: Mapping[str, Any]) -> Iterator[Verdict]:
@@ -65,10 +80,9 @@ def _of_values(settings: Mapping[str, Any]) -> Iterator[Verdict]:
             if not survives:
                 sys.exit("the tests fail without a mutant")
             continue
-        sys.stderr.write(f"\rvalues: {count} of {len(mutants)}  ")
+        show("values", count, len(mutants))
         name = f"{mutant.module}:{mutant.line} {mutant.what}"
         yield Verdict(mutant.module, name, is_killed=not survives)
-    sys.stderr.write("\n")
 
 
 def _mutants(path: Path) -> Iterable[Mutant]:

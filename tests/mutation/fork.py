@@ -59,4 +59,10 @@ def _try(mutant: Mutant, tests: Sequence[str]) -> tuple[Mutant, bool]:
     arguments = ["-x", "-q", "-n0", "-p", "no:cacheprovider", "-p", "tests.mutation.repeatable"]
     arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of what is imported already
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-        return mutant, pytest.main([*arguments, *tests]) == pytest.ExitCode.OK
+        return mutant, pytest.main([*arguments, *_sorted(tests, mutant)]) == pytest.ExitCode.OK
+
+
+def _sorted(tests: Sequence[str], mutant: Mutant) -> list[str]:
+    """The module's own tests first: they are the most likely to notice."""
+    name = mutant.module.rpartition(".")[2]
+    return sorted(tests, key=lambda path: f"test_{name}" not in path)

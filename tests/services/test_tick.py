@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from cascade.channels.base import Accepted, Receipt, Throttled, Unavailable, Unk
 from cascade.domain.hint import Hint
 from cascade.domain.state import AttemptState, Channel, Lane
 from cascade.services.deployment import LEASE
+from cascade.services.tick import tick
 from tests.services.journey import PHONE, WORDS, Journey, a_step
 
 
@@ -346,6 +349,17 @@ def test_every_lane_is_looked_at(journey: Journey, hints: list[Hint]):
     later(journey, 2.1)
 
     assert {hint.lane for hint in hints} == set(Lane)
+
+
+def test_a_tick_that_is_late_expires_some_of_each_lane_all_the_same(journey: Journey):
+    journey.policy(a_step(Channel.VK, ttl=60), a_step(Channel.OK))
+    for lane in Lane:
+        journey.call(journey.send(priority=lane), Accepted())
+    minutes = itertools.count(0.0, 60.0)
+    late = replace(journey.ledger, monotonic=lambda: next(minutes))
+    journey.advance(63)
+
+    assert tick(late, frozenset())["expired"] == len(Lane)
 
 
 def test_a_connection_lost_in_the_middle_of_a_tick_opens_one_step(

@@ -173,6 +173,14 @@ def test_nothing_is_lost_sent_twice_or_mischarged_on_a_bad_day(seed: int) -> Non
     assert min(outcome.faults.values()) > 0
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_messages_end_in_time_though_processes_stand_still_at_every_third_step(seed: int) -> None:
+    simulation = Simulation(CONFIG, seed=seed, faults=Faults(stall=0.3))
+    simulation.people(REACH)
+    simulation.campaign(50, policy="code")  # its deadline is near
+    simulation.run(15 * 60).assert_sound()
+
+
 def test_one_seed_is_one_trace() -> None:
     traces: list[list[str]] = [[], [], []]
     for seed, trace in zip((1, 1, 2), traces, strict=True):

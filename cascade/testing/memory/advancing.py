@@ -40,7 +40,7 @@ class Advancing(Accepting):
             state=row.state,
             success_met=row.success_met,
             ended_at=row.ended_at,
-            attempts=tuple(self.tables.attempts[one].attempt() for one in row.attempt_ids),
+            attempts=tuple(map(self.tables.attempt, row.attempt_ids)),
         )
 
     def write(
@@ -55,7 +55,7 @@ class Advancing(Accepting):
             if new is old:
                 continue
             for known, attempt in zip(old.attempts, new.attempts, strict=False):
-                if attempt != known:
+                if attempt is not known:
                     self._decide(attempt)
             if (new.state, new.success_met) != (old.state, old.success_met):
                 self._end(new)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from cascade.domain.money import Rate
 from cascade.domain.policy import ChannelFacts, Policy
@@ -24,8 +24,7 @@ from cascade.testing.memory.tables import Before, Tables
 Row = AttemptRow | MessageRow | Charge
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """A row that a transaction has written; `old` is None for a new one."""
 
     old: Row | None
@@ -65,7 +64,7 @@ class MemoryStore:
             self.tables.undo()
             raise
         journal = self.tables.commit()
-        if self._watch is not None:
+        if journal and self._watch is not None:
             self._watch(self._changes(journal))
         return result
 
@@ -83,10 +82,12 @@ class MemoryStore:
 
     def _changes(self, journal: list[Before]) -> list[Change]:
         tables = self.tables
-        watched = (tables.messages, tables.attempts, tables.charges)
-        first: dict[tuple[int, object], Change] = {}
-        for table, key, old in journal:
-            for place, one in enumerate(watched):
-                if table is one and (place, key) not in first:
-                    first[place, key] = Change(old, table[key])
-        return list(first.values())
+        changes = []
+        watched: tuple[dict[Any, Any], ...] = (tables.messages, tables.attempts, tables.charges)
+        for table in watched:
+            first: dict[object, Row | None] = {}
+            for where, key, old in journal:
+                if where is table:
+                    first.setdefault(key, old)
+            changes += [Change(old, table[key]) for key, old in first.items()]
+        return changes

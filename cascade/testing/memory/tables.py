@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from cascade.domain.cascade import Attempt
 from cascade.domain.money import Rate, RateBook
 from cascade.domain.policy import ChannelFacts, Policy
 from cascade.domain.state import Channel, Lane
@@ -90,6 +91,7 @@ class Tables:
         self.unapplied: dict[int, ReceiptRow] = {}
         self.due_attempts: dict[Lane, Due] = defaultdict(Due)
         self.due_receipts = Due()
+        self._seen: dict[int, tuple[AttemptRow, Attempt]] = {}
         self._journal: list[Before] = []
 
     def put(self, table: dict[K, V], key: K, row: V) -> None:
@@ -101,6 +103,13 @@ class Tables:
         """Deletes a row, if it is there."""
         if key in table:
             self._journal.append((table, key, table.pop(key)))
+
+    def attempt(self, one: int) -> Attempt:
+        """As the engine sees it: made once for each row."""
+        row, seen = self.attempts[one], self._seen.get(one)
+        if seen is None or seen[0] is not row:
+            seen = self._seen[one] = (row, row.attempt())
+        return seen[1]
 
     def put_attempt(self, row: AttemptRow) -> None:
         self.put(self.attempts, row.id, row)
@@ -133,7 +142,7 @@ class Tables:
             else:
                 due.append((moment, one, row))
         index.drop(stale)
-        return [row for _, _, row in sorted(due, key=lambda found: found[:2])]
+        return [row for _, _, row in sorted(due)]  # ids differ: rows are never compared
 
     def commit(self) -> list[Before]:
         """Forgets the journal; what it held."""
