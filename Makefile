@@ -17,7 +17,7 @@ WORKERS = $(shell echo $$(($$(nproc 2>/dev/null || echo 2) + 1)))
 LABELS = --build-arg REVISION=$(shell git rev-parse --short HEAD 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install test lint format types imports unit demo mutation simulate up flower lock \
+.PHONY: help venv install test lint format types imports unit demo chaos bench mutation simulate up flower lock \
         wheel wheel-test image clean
 
 help: ## Show this list
@@ -51,6 +51,9 @@ demo: install ## Deliver N messages through the sandbox and compare the books
 
 chaos: install ## Attack the whole service while it works: SEED=3 FULL=1 SABOTAGE=list BROKER=rabbitmq JSON=path
 	$(PYTHON) -m chaos $(CHAOS_FLAGS)
+
+bench: install ## Measure how fast it is, as ratios to empty Celery tasks: PART=engine JSON=path
+	$(PYTHON) -m benchmarks $(if $(PART),--part $(PART)) $(if $(RUNS),--runs $(RUNS)) $(if $(JSON),--json $(JSON))
 
 mutation: install ## Change the core in a thousand small ways: which do its tests notice? JSON=path
 	$(PYTHON) -m tests.mutation $(if $(JSON),--json $(JSON))

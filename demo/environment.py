@@ -65,7 +65,7 @@ class Environment:
 
 def make(database_url: str, broker_url: str) -> Environment:
     """An environment with fresh secrets and free ports, for servers that run already."""
-    sandbox_port, gateway_port, flower_port = _free_ports(3)
+    sandbox_port, gateway_port, flower_port = free_ports(3)
     password = secrets.token_urlsafe(12)
     values = {name: secrets.token_urlsafe(24) for name in _SECRETS}
     values |= {
@@ -115,7 +115,8 @@ def _key() -> str:
     return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that nobody listens on."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for one in sockets:

@@ -21,6 +21,7 @@ from pathlib import Path
 from threading import Event
 
 from cascade.embedded import LAUNCH
+from demo.environment import free_ports
 
 
 PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # of Debian's and Red Hat's packages
@@ -52,7 +53,7 @@ def missing() -> str | None:
 def rabbitmq(home: Path) -> Iterator[RabbitMQ]:
     """A node with its files, ports, cookie and port mapper (epmd) to itself."""
     home.mkdir(mode=0o700)
-    amqp, distribution, mapper = _free_ports(3)
+    amqp, distribution, mapper = free_ports(3)
     node = RabbitMQ(home, amqp, secrets.token_hex(16))
     _configure(node)
     environ = _environ(home, distribution=distribution, mapper=mapper)
@@ -153,14 +154,3 @@ def _await(port: int) -> None:
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()

@@ -49,7 +49,7 @@ _CONNECTION = (
 )
 _BROKER = (
     r"Error \d+ connecting to|Error while reading from|Connection closed by server"
-    r"|I/O operation on closed file|Timeout (reading|connecting)"
+    r"|I/O operation on closed file|Timeout (reading|connecting)|is loading the dataset in memory"
 )
 # (type, words, reason): both are regular expressions.
 _EXPECTED: Sequence[tuple[str, str, str]] = (
@@ -75,7 +75,7 @@ _EXPECTED: Sequence[tuple[str, str, str]] = (
     ),
     (
         r"AttributeError",
-        r"^'NoneType' object has no attribute 'hostname'$",
+        r"^'NoneType' object has no attribute '(hostname|client)'$",
         "kombu has acknowledged a task over a lost connection; the worker lives on",
     ),
     (

@@ -121,10 +121,12 @@ class Tables:
 
 
 _MESSAGES = """
-    SELECT m.id, m.state, m.deadline, coalesce(
-        (SELECT min(h.at) FROM chaos.history h WHERE h.message_id = m.id AND h.old = 'in_progress'),
-        m.ended_at)
-    FROM cascade.messages m ORDER BY m.id
+    WITH ends AS MATERIALIZED (
+        SELECT message_id, min(at) AS at
+        FROM chaos.history WHERE old = 'in_progress' AND message_id IS NOT NULL GROUP BY message_id
+    )
+    SELECT m.id, m.state, m.deadline, coalesce(ends.at, m.ended_at)
+    FROM cascade.messages m LEFT JOIN ends ON ends.message_id = m.id ORDER BY m.id
 """
 _ATTEMPTS = """
     WITH intents AS MATERIALIZED (

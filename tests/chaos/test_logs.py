@@ -104,6 +104,11 @@ def test_an_exception_of_a_killed_child_is_counted_once(tmp_path):
         "redis.exceptions.ConnectionError: Error 104 connecting to 127.0.0.1:5.",
         "kombu.exceptions.OperationalError: Connection closed by server.",
         "celery.beat.SchedulingError: Couldn't apply scheduled task tick: Error 111 connecting to a",
+        (
+            "celery.beat.SchedulingError: Couldn't apply scheduled task tick: Valkey is loading the"
+            " dataset in memory"
+        ),
+        "AttributeError: 'NoneType' object has no attribute 'client'",
     ],
 )
 def test_the_loss_of_a_connection_is_expected(tmp_path, last_line):
