@@ -7,7 +7,7 @@ import binascii
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -153,7 +153,9 @@ class ServiceSettings(ClientSettings):
     config_dir: Path = Path("config")
     gateway_url: str = "http://127.0.0.1:8080"
     gateway_trusted_hops: Annotated[int, Field(ge=0)] = 0  # proxies of ours before the gateway
-    flight: Annotated[int, Field(ge=1, le=256)] = 16  # calls in flight per worker process
+    # How providers are called: by requests in threads, or by aiohttp on an event loop, for volume.
+    transport: Literal["threads", "event_loop"] = "threads"
+    flight: Annotated[int, Field(ge=1, le=1024)] = 16  # calls in flight per worker process
     callback_brokers: Addresses = Field(default_factory=dict)  # of callers, for `on_status`
     records_dir: Path | None = None  # of the providers' records that are compared every night
 

@@ -165,7 +165,7 @@ class Stack:
     def _prepare(self) -> None:
         engine = connect(self.environ["CASCADE_DATABASE_URL"])
         upgrade(engine)
-        sync(engine, ROOT / "config")
+        sync(engine, Path(self.environ["CASCADE_CONFIG_DIR"]))
         engine.dispose()
 
     def _start_sandbox(self) -> None:

@@ -10,12 +10,16 @@ from celery import current_app
 from cascade.callbacks.brokers import CallbackBrokers
 from cascade.callbacks.endpoints import load_endpoints
 from cascade.callbacks.poster import Poster
+from cascade.channels.event_loop import EventLoopTransport
 from cascade.channels.registry import load_accounts
-from cascade.channels.transport import Transport
+from cascade.channels.threaded import ThreadedTransport
 from cascade.dispatch import Dispatcher
 from cascade.services.deployment import CALL_DEADLINE, Deployment, Ledger
 from cascade.settings import ServiceSettings, load
 from cascade.storage.database import connect
+
+
+TRANSPORTS = {"threads": ThreadedTransport, "event_loop": EventLoopTransport}
 
 
 @functools.cache
@@ -39,6 +43,7 @@ def ledger() -> Ledger:
 def deployment() -> Deployment:
     """The ledger with the providers' accounts and the way to call them."""
     ours = settings()
+    transport = TRANSPORTS[ours.transport]
     return Deployment(
         ledger=ledger(),
         adapters=load_accounts(
@@ -46,8 +51,8 @@ def deployment() -> Deployment:
             environ=os.environ,
             gateway_url=ours.gateway_url,
         ),
-        transport=Transport(flight=ours.flight, deadline=CALL_DEADLINE),
-        poll_transport=Transport(flight=ours.flight, deadline=CALL_DEADLINE),
+        transport=transport(flight=ours.flight, deadline=CALL_DEADLINE),
+        poll_transport=transport(flight=ours.flight, deadline=CALL_DEADLINE),
     )
 
 

@@ -12,7 +12,7 @@ from cascade.channels.base import HttpRequest, HttpResponse
 from cascade.channels.call import Trust
 from cascade.channels.exchange import Exchange
 from cascade.channels.http_status import retry_after
-from cascade.channels.transport import Transport
+from cascade.channels.threaded import ThreadedTransport
 from cascade.domain.callback import Webhook
 
 
@@ -44,7 +44,7 @@ class Poster:
         self._endpoints = endpoints.by_name
         self._in_flight: Counter[str] = Counter()
         # Twice the calls: one that was given up while it connects keeps its thread for a moment.
-        self._transport = Transport[Webhook](
+        self._transport = ThreadedTransport[Webhook](
             flight=2 * sum(one.connections for one in self._endpoints.values()) or 1,
             connect_timeout=CONNECT_TIMEOUT,
             deadline=deadline,

@@ -35,6 +35,7 @@ from urllib3.exceptions import (
 
 from cascade.channels.base import HttpRequest, HttpResponse, T
 from cascade.channels.exchange import Ambiguous, NotSent, Outcome
+from cascade.channels.faults import BodyTooLargeError, GivenUpError
 
 
 _TRIES = 3
@@ -62,14 +63,6 @@ class Trust:
 
 
 ANYBODY = Trust()
-
-
-class GivenUpError(Exception):
-    """The call's time was over before its first byte was written."""
-
-
-class BodyTooLargeError(Exception):
-    """The answer's body is over the limit."""
 
 
 class Call(Generic[T]):

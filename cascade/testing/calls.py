@@ -13,6 +13,7 @@ from typing_extensions import override
 from cascade.channels.base import HttpRequest, T
 from cascade.channels.exchange import Ambiguous, Exchange, NotSent, Outcome
 from cascade.channels.transport import Transport
+from cascade.services.deployment import CALL_DEADLINE
 from cascade.testing.scheduler import Scheduler
 
 
@@ -37,11 +38,12 @@ def _rounded(moment: dt.datetime) -> dt.datetime:
 
 
 class ScriptedTransport(Transport[T]):
-    """`Transport` of one process, on the scheduler's time."""
+    """The contract of `Transport` in one process, on the scheduler's time."""
 
     def __init__(self, scheduler: Scheduler, serve: Serve[T], *, flight: int = FLIGHT) -> None:
         """`serve` is what happens when a request arrives."""
-        super().__init__(flight=flight, clock=scheduler.clock.monotonic)
+        self.flight = flight
+        self.deadline = CALL_DEADLINE
         self._scheduler = scheduler
         self._serve = serve
         self._calls: list[_Call[T]] = []

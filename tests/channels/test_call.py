@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from cascade.channels.base import HttpRequest
-from cascade.channels.call import Call, GivenUpError
+from cascade.channels.call import Call
 from cascade.channels.exchange import Ambiguous, NotSent
+from cascade.channels.faults import GivenUpError
 
 
 class Clock:

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from cascade.channels.base import Pending
-from cascade.channels.transport import Transport
+from cascade.channels.threaded import ThreadedTransport
 from cascade.domain.state import Channel
 from cascade.services.deployment import Deployment
 from cascade.storage.database import connect
@@ -36,12 +36,12 @@ def standing_clock(engine: Engine) -> Iterator[None]:
 @pytest.fixture
 def for_real(standing_clock: None, journey: Journey) -> Iterator[OnPostgreSQL]:
     """PostgreSQL, the real services, and one provider that can be polled."""
-    poll_transport = Transport[Pending](flight=4, deadline=1)
+    poll_transport = ThreadedTransport[Pending](flight=4, deadline=1)
     with a_desk() as desk:
         asking = Deployment(
             ledger=journey.ledger,
             adapters={ASKABLE: AskableCourier(url=desk.url, account=ASKABLE, channel=Channel.SMS)},
-            transport=Transport(flight=1),
+            transport=ThreadedTransport(flight=1),
             poll_transport=poll_transport,
         )
         yield OnPostgreSQL(journey, asking, desk)

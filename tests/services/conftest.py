@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import OperationalError
 
 from cascade.channels.base import Adapter, Item, Pending
+from cascade.channels.threaded import ThreadedTransport
 from cascade.channels.transport import Transport
 from cascade.services.deployment import Deployment, Ledger
 from cascade.storage.database import connect
@@ -78,8 +79,8 @@ def deployed(ledger: Ledger) -> Iterator[Deployed]:
         flight: int = 4,
         clock: Callable[[], float] = time.monotonic,
     ) -> Deployment:
-        transport = Transport[Item](flight=flight, deadline=3, clock=clock)
-        poll_transport = Transport[Pending](flight=flight, deadline=1)
+        transport = ThreadedTransport[Item](flight=flight, deadline=3, clock=clock)
+        poll_transport = ThreadedTransport[Pending](flight=flight, deadline=1)
         transports.extend((transport, poll_transport))
         return Deployment(
             ledger=ledger,

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Row, text
 
 from cascade.channels.base import Receipt, Result
-from cascade.channels.transport import Transport
+from cascade.channels.threaded import ThreadedTransport
 from cascade.client import Cascade
 from cascade.domain.policy import Policy, Step
 from cascade.domain.state import AttemptState, Channel, Success
@@ -79,8 +79,8 @@ class Journey:
                 )
                 for channel, account in ACCOUNTS.items()
             },
-            transport=Transport(flight=1),
-            poll_transport=Transport(flight=1),
+            transport=ThreadedTransport(flight=1),
+            poll_transport=ThreadedTransport(flight=1),
         )
 
     def policy(self, *steps: Step, name: str = "default") -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlalchemy import Engine, text
 
 from cascade.channels.base import Capabilities, Receipt
-from cascade.channels.transport import Transport
+from cascade.channels.threaded import ThreadedTransport
 from cascade.domain.cascade import Cascade
 from cascade.domain.hint import Hint
 from cascade.domain.state import AttemptState
@@ -81,8 +81,8 @@ class Bench:
                 )
                 for account, (channel, facts) in GIVEN.capabilities.items()
             },
-            transport=Transport(flight=1),
-            poll_transport=Transport(flight=1),
+            transport=ThreadedTransport(flight=1),
+            poll_transport=ThreadedTransport(flight=1),
             jitter=lambda: 0.5,
         )
 
