@@ -48,8 +48,10 @@ _CONNECTION = (
     r"|lost synchronization with server|consuming input failed|EOF detected"
 )
 _BROKER = (
-    r"Error \d+ connecting to|Error while reading from|Connection closed by server"
-    r"|I/O operation on closed file|Timeout (reading|connecting)|is loading the dataset in memory"
+    r"Error (\d+ )?(connecting to|while (reading|writing))|Connection closed by server"
+    r"|Timeout (reading|writing|connecting)|I/O operation on closed file"
+    r"|Bad response from PING health check|Connection not ready"
+    r"|is loading the dataset in memory"
 )
 # (type, words, reason): both are regular expressions.
 _EXPECTED: Sequence[tuple[str, str, str]] = (

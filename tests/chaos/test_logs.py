@@ -108,6 +108,10 @@ def test_an_exception_of_a_killed_child_is_counted_once(tmp_path):
             "celery.beat.SchedulingError: Couldn't apply scheduled task tick: Valkey is loading the"
             " dataset in memory"
         ),
+        (
+            "celery.beat.SchedulingError: Couldn't apply scheduled task tick: Error 104 while writing"
+            " to socket. Connection reset by peer."
+        ),
         "AttributeError: 'NoneType' object has no attribute 'client'",
     ],
 )

@@ -74,12 +74,8 @@ def _run_mutmut() -> None:
 def _of_values(settings: Mapping[str, Any]) -> Iterator[Verdict]:
     tests: Sequence[str] = settings["pytest_add_cli_args_test_selection"]
     mutants = [one for path in settings["only_mutate"] for one in _mutants(Path(path))]
-    tried = survivors(_with_control(mutants), tests, processes=CHILDREN)
-    for count, (mutant, survives) in enumerate(tried):
-        if not mutant.what:
-            if not survives:
-                sys.exit("the tests fail without a mutant")
-            continue
+    tried = survivors(mutants, tests, processes=CHILDREN)
+    for count, (mutant, survives) in enumerate(tried, 1):
         show("values", count, len(mutants))
         name = f"{mutant.module}:{mutant.line} {mutant.what}"
         yield Verdict(mutant.module, name, is_killed=not survives)
@@ -87,12 +83,6 @@ def _of_values(settings: Mapping[str, Any]) -> Iterator[Verdict]:
 
 def _mutants(path: Path) -> Iterable[Mutant]:
     return mutants_of(path, ".".join(path.with_suffix("").parts))
-
-
-def _with_control(mutants: Sequence[Mutant]) -> Sequence[Mutant]:
-    """And before them the first's module as it is."""
-    path = Path(mutants[0].module.replace(".", "/")).with_suffix(".py")
-    return [Mutant(mutants[0].module, 0, "", path.read_text("utf-8")), *mutants]
 
 
 if __name__ == "__main__":

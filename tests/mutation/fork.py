@@ -11,7 +11,7 @@ import os
 import sys
 
 from collections.abc import Iterator, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from functools import partial
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -25,7 +25,7 @@ from typing_extensions import override
 from tests.mutation.values import Mutant
 
 
-_HEAVY = ("sqlalchemy", "celery", "pydantic", "hypothesis.strategies", "phonenumbers", "oauthlib")
+OURS = ("cascade", "tests", "config", "demo", "docs", "workers")
 
 
 class _Instead(MetaPathFinder, Loader):
@@ -46,23 +46,39 @@ class _Instead(MetaPathFinder, Loader):
 def survivors(
     mutants: Sequence[Mutant], tests: Sequence[str], *, processes: int
 ) -> Iterator[tuple[Mutant, bool]]:
-    """Each mutant as it is done, and whether the tests passed all the same."""
-    for name in _HEAVY:
-        importlib.import_module(name)
-    pool = multiprocessing.get_context("fork").Pool(processes, maxtasksperchild=1)
-    with pool:
+    """Each mutant as it is done, and whether the tests passed all the same.
+
+    Raises ValueError if they fail without a mutant.
+    """
+    fork = multiprocessing.get_context("fork")
+    with fork.Pool(1) as pool:
+        passes, modules = pool.apply(_try_nothing, (tests,))
+    if not passes:
+        raise ValueError("the tests fail without a mutant")
+    for name in modules:
+        with suppress(Exception):
+            importlib.import_module(name)
+    with fork.Pool(processes, maxtasksperchild=1) as pool:
         yield from pool.imap_unordered(partial(_try, tests=tests), mutants)
+
+
+def _try_nothing(tests: Sequence[str]) -> tuple[bool, list[str]]:
+    """Whether the tests pass, and what they import that is not ours."""
+    passes = _run(tests)
+    return passes, [name for name in sys.modules if name.partition(".")[0] not in OURS]
 
 
 def _try(mutant: Mutant, tests: Sequence[str]) -> tuple[Mutant, bool]:
     sys.meta_path.insert(0, _Instead(mutant))
+    # The module's own tests first: they most likely notice, and the others need not be collected.
+    name = mutant.module.rpartition(".")[2]
+    own = [path for path in tests if f"test_{name}" in path]
+    others = [path for path in tests if path not in own]
+    return mutant, all(_run(each) for each in (own, others) if each)
+
+
+def _run(tests: Sequence[str]) -> bool:
     arguments = ["-x", "-q", "-n0", "-p", "no:cacheprovider", "-p", "tests.mutation.repeatable"]
     arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of what is imported already
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-        return mutant, pytest.main([*arguments, *_sorted(tests, mutant)]) == pytest.ExitCode.OK
-
-
-def _sorted(tests: Sequence[str], mutant: Mutant) -> list[str]:
-    """The module's own tests first: they are the most likely to notice."""
-    name = mutant.module.rpartition(".")[2]
-    return sorted(tests, key=lambda path: f"test_{name}" not in path)
+        return pytest.main([*arguments, *tests]) == pytest.ExitCode.OK
