@@ -12,7 +12,8 @@ from chaos.checker.inbox import known_receipts
 from chaos.checker.tables import Attempt, Change
 
 
-# From the row to the commit of a receipt, and from a change to the rest of its transaction.
+# From a claim's time to its row in the history, from the row to the commit of a receipt, and from
+# a change to the rest of its transaction.
 _A_MOMENT = dt.timedelta(seconds=1)
 _CALLED = frozenset({"unknown", "sent"})  # its TTL is running
 
@@ -43,11 +44,18 @@ def _is_expiry(change: Change) -> bool:
 
 
 def _before_its_time(evidence: Evidence, attempt: Attempt, at: dt.datetime) -> dt.timedelta:
-    """How much of the TTL was left, which ends with the message's deadline."""
-    if attempt.started_at is None:
-        return dt.timedelta()
-    until = attempt.started_at + dt.timedelta(seconds=attempt.ttl)
-    return min(until, evidence.tables.messages[attempt.message_id].deadline) - at
+    """How much of the TTL was left, which ends with the message's deadline.
+
+    By the time that the product noted, and about by the one at which its note was seen.
+    """
+    ttl = dt.timedelta(seconds=attempt.ttl)
+    ends = []
+    if attempt.started_at is not None:
+        ends.append(attempt.started_at + ttl)
+    if attempt.begun_at is not None:
+        ends.append(attempt.begun_at + ttl - _A_MOMENT)
+    deadline = evidence.tables.messages[attempt.message_id].deadline
+    return max((min(end, deadline) - at for end in ends), default=dt.timedelta())
 
 
 def _is_ignored(receipt: Waiting, at: dt.datetime, evidence: Evidence) -> bool:

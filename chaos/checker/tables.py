@@ -31,7 +31,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A row of `attempts`.
+    """A row of `attempts`; `begun_at` is when it first became `sending`, by the history.
 
     `intents` is when it became `sending` for all to see, in order: the times of the commits where
     PostgreSQL keeps them (`track_commit_timestamp`), else those of the changes.
@@ -46,6 +46,7 @@ class Attempt:
     started_at: dt.datetime | None
     unknown_at: dt.datetime | None
     delivered_at: dt.datetime | None
+    begun_at: dt.datetime | None
     intents: list[dt.datetime]
 
 
@@ -130,11 +131,12 @@ _MESSAGES = """
 """
 _ATTEMPTS = """
     WITH intents AS MATERIALIZED (
-        SELECT attempt_id, array_agg({committed_at} ORDER BY {committed_at}) AS at
+        SELECT attempt_id, array_agg({committed_at} ORDER BY {committed_at}) AS at,
+            min(at) AS begun
         FROM chaos.history WHERE new = 'sending' AND attempt_id IS NOT NULL GROUP BY attempt_id
     )
     SELECT a.id, a.message_id, a.channel, a.account, a.client_ref, a.ttl, a.state,
-        a.started_at, a.unknown_at, a.delivered_at, coalesce(intents.at, '{{}}')
+        a.started_at, a.unknown_at, a.delivered_at, intents.begun, coalesce(intents.at, '{{}}')
     FROM cascade.attempts a LEFT JOIN intents ON intents.attempt_id = a.id ORDER BY a.id
 """
 _CHARGES = (

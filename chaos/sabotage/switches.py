@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import os
+import random
+import signal
 import time
 
 from collections import Counter
@@ -17,7 +20,7 @@ from typing import Any
 
 from sqlalchemy import TextClause, text
 
-from cascade.channels.base import Result, Unavailable, Unknown
+from cascade.channels.base import Result, Throttled, Unavailable, Unknown
 from cascade.domain import engine, state
 from cascade.domain.cascade import Cascade
 from cascade.domain.hint import Hint
@@ -36,8 +39,13 @@ from cascade.storage import (
 from cascade.storage.inbox import NewReceipt
 
 
-# Between the commit and what should have been part of it: time enough to be killed in.
+# Seconds: a step's lease and TTL are over by then, the task's time is not.
+_BEYOND_A_TTL = 30.0
+
+# Seconds between the answer and the commit that should have come before it: time to be killed in.
 _LATE = 0.5
+
+_KILLED = 0.1  # of the processes that are between a commit and what should be part of it
 
 
 class SabotageError(RuntimeError):
@@ -45,7 +53,10 @@ class SabotageError(RuntimeError):
 
 
 def decisions_without_fence() -> None:
-    """What a process that stood still brings back is believed, whatever has become of the row."""
+    """What a process that stood still brings back is believed, whatever has become of the row.
+
+    Each process stands still once, with calls in its hands that were throttled.
+    """
     _edit(
         settling,
         "_UNSENT",
@@ -53,7 +64,19 @@ def decisions_without_fence() -> None:
             "a.tries = refused.tries AND a.state = 'sending'\n        AND a.ended_at IS NULL",
             "true",
         ),
+        # A table that knows that an ended step is not due would refuse it.
+        ("lease_until = NULL,", "lease_until = NULL, ended_at = NULL,"),
     )
+    settled = _was(deliver, "_settle")
+    stood_still: list[bool] = []
+
+    def late(deployment: Any, channel: Any, landed: Any) -> Any:
+        if not stood_still and any(isinstance(result, Throttled) for _, result in landed):
+            stood_still.append(True)
+            time.sleep(_BEYOND_A_TTL)  # noqa: TID251  # as a machine that swaps, or is moved
+        return settled(deployment, channel, landed)
+
+    _put(deliver, _settle=late)
 
 
 def facts_refused_late() -> None:
@@ -168,15 +191,23 @@ def no_lease() -> None:
 
 
 def locks_in_any_order() -> None:
-    """Every back end locks in an order of its own, and nobody tries again."""
+    """Every back end locks in an order of its own, at leisure, and nobody tries again."""
     by_backend = "ORDER BY md5(id::text || pg_backend_pid()) FOR NO KEY UPDATE"
     for name in ("_WAIT", "_SKIP", "_LOCK_ATTEMPTS"):
-        _edit(cascades, name, ("ORDER BY id FOR NO KEY UPDATE", by_backend))
+        _edit(
+            cascades,
+            name,
+            ("ORDER BY id FOR NO KEY UPDATE", by_backend),
+            ("SELECT id,", "SELECT pg_sleep(0.005), id,"),
+        )
     _put(database, is_transient=lambda _: False)
 
 
 def step_outside_transaction() -> None:
-    """The next step is opened after the commit that ended the one before it."""
+    """The next step is opened after the commit that ended the one before it.
+
+    One in ten times the process is killed in between.
+    """
     insert = _was(cascades, "insert_attempts")
     late: list[Any] = []
 
@@ -272,7 +303,8 @@ def _open_late(ledger: Any, late: list[Any], insert: Callable[..., list[Hint]]) 
         opened, now = late.pop()
         if not opened:
             continue
-        time.sleep(_LATE)  # noqa: TID251  # time enough to be killed in
+        if random.random() < _KILLED:  # noqa: S311  # chance, not a secret
+            os.kill(os.getpid(), signal.SIGKILL)
         with ledger.engine.begin() as connection:
             hints = insert(connection, opened, now)
         ledger.publish(hints)

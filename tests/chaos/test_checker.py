@@ -78,7 +78,10 @@ def truth(written: Truth, cursor: Any) -> Truth:
 @pytest.fixture
 def emptied(cursor: Any) -> Any:
     """A cursor that sees no row."""
-    cursor.execute("TRUNCATE cascade.messages, cascade.policies, cascade.rates CASCADE")
+    cursor.execute(
+        "TRUNCATE cascade.messages, cascade.attempts, cascade.events, cascade.charges CASCADE"
+    )
+    cursor.execute("TRUNCATE cascade.policies, cascade.rates, cascade.provider_refs")
     cursor.execute("TRUNCATE chaos.history, cascade.receipts")
     return cursor
 
