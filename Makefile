@@ -58,7 +58,7 @@ bench: install ## Measure how fast it is, as ratios to empty Celery tasks: PART=
 mutation: install ## Change the core in a thousand small ways: which do its tests notice? JSON=path
 	$(PYTHON) -m tests.mutation $(if $(JSON),--json $(JSON))
 
-simulate: install ## Take N messages (100,000) through a simulation under faults, and check the invariants
+simulate: install ## Take N messages (100,000) through simulations under faults, and check the invariants: SEED=3
 	$(PYTHON) -m cascade.testing --messages $(if $(filter file,$(origin N)),100000,$(N)) --seed $(SEED)
 
 up: install ## Start the whole service for development, with the sandbox as its providers

@@ -19,6 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -134,8 +135,7 @@ class Server(asyncio.Protocol):
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # narrows
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -173,11 +173,11 @@ class Webhooks(asyncio.Protocol):
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self._answered: asyncio.Future[int] | None = None
+        self.is_open = True  # the gateway closes what was idle for some seconds
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # narrows
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -185,6 +185,7 @@ class Webhooks(asyncio.Protocol):
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
+        self.is_open = False
         if self._answered is not None and not self._answered.done():
             self._answered.set_exception(exc or ConnectionResetError())
 
@@ -212,7 +213,8 @@ async def _tell(provider: Provider) -> None:
         webhook = provider.webhooks.popleft()
         provider.underway += 1
         try:
-            connection = connection or await _connected(provider.gateway)
+            if connection is None or not connection.is_open:
+                connection = await _connected(provider.gateway)
             if await connection.post(webhook) >= 500:  # noqa: PLR2004  # it will take it later
                 provider.webhooks.append(webhook)
         except OSError:

@@ -7,7 +7,7 @@ import itertools
 import uuid
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NotRequired, Required, Self, TypedDict
 
 from sqlalchemy.orm import Session, scoped_session
@@ -22,7 +22,7 @@ from cascade.services.cancel import cancel
 from cascade.services.deployment import Ledger
 from cascade.services.events import events
 from cascade.services.join import join
-from cascade.services.submission import Checked, Submission, check, lane_of
+from cascade.services.submission import Alike, Checked, Submission, check, lane_of
 from cascade.services.submit import submit
 from cascade.settings import ClientSettings, load
 from cascade.storage.database import connect, transaction
@@ -188,10 +188,10 @@ class Cascade:
             priority=lane_of(priority),
             on_status=on_status,
         )
-        report = SendReport()
+        report, alike = SendReport(), Alike(common)
         numbered = enumerate(rows, 1)
         while chunk := list(itertools.islice(numbered, ROWS_AT_ONCE)):
-            self._send_set(report, common, chunk)
+            self._send_set(report, alike, chunk)
             if progress is not None:
                 progress(report)
         report.errors.sort(key=lambda one: one.row)
@@ -233,14 +233,12 @@ class Cascade:
         [result] = submit(self._ledger, [checked])
         return result
 
-    def _send_set(
-        self, report: SendReport, common: Submission, rows: Iterable[tuple[int, Row]]
-    ) -> None:
+    def _send_set(self, report: SendReport, alike: Alike, rows: Iterable[tuple[int, Row]]) -> None:
         checked: list[tuple[int, Checked]] = []
         for number, row in rows:
             report.ids.append(None)
             try:
-                checked.append((number, check(_of_row(common, row))))
+                checked.append((number, _checked(alike, row)))
             except CascadeError as error:
                 report.errors.append(RowError(number, error))
         results = submit(self._ledger, [one for _, one in checked])
@@ -252,15 +250,15 @@ class Cascade:
                 report.repeated += result != one.message_id
 
 
-def _of_row(common: Submission, row: Row) -> Submission:
+def _checked(alike: Alike, row: Row) -> Checked:
     if not isinstance(row, Mapping):
         raise InvalidInputError("row", "it is no mapping", 'give {"to": …}')
-    for name in sorted(map(str, row.keys() - _ROW_FIELDS)):
+    if not row.keys() <= _ROW_FIELDS:
+        name = min(map(str, row.keys() - _ROW_FIELDS))
         raise InvalidInputError(
             f"row, {shown(name)}", "no such field", f"use {', '.join(sorted(_ROW_FIELDS))}"
         )
-    return replace(
-        common,
+    return alike.check(
         to=row.get("to", ""),
         key=row.get("key"),
         variables=row.get("variables") or {},

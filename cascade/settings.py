@@ -95,6 +95,16 @@ def _is_readable(url: str) -> bool:
     return "@" not in urlsplit(url).path  # else the password was cut at its slash
 
 
+def _redis_url(url: SecretStr) -> SecretStr:
+    if not _is_redis(_broker_url(url).get_secret_value()):
+        raise ValueError("not an address of redis, rediss")
+    return url
+
+
+def _is_redis(url: str) -> bool:
+    return urlsplit(url).scheme in {"redis", "rediss"} and ";" not in url
+
+
 def _database_url(url: SecretStr) -> SecretStr:
     """Names psycopg2, since SQLAlchemy 2.1 would take another driver for `postgresql://`."""
     scheme, separator, rest = url.get_secret_value().partition("://")
@@ -107,6 +117,7 @@ SealKeys = Annotated[dict[str, SecretBytes], NoDecode, BeforeValidator(_keys), F
 HashKey = Annotated[SecretBytes, BeforeValidator(_hash_key)]
 Addresses = Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_addresses)]
 BrokerUrl = Annotated[SecretStr, AfterValidator(_broker_url)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 
 
@@ -121,6 +132,18 @@ class BrokerSettings(BaseSettings):
     model_config = _FROM_ENVIRONMENT
 
     broker_url: BrokerUrl
+
+
+class LimitSettings(BrokerSettings):
+    """Where providers' limits are kept."""
+
+    limits_url: RedisUrl | None = None  # None: by the broker, if it is Redis or Valkey
+
+    @property
+    def limits_address(self) -> str | None:
+        """The address of a Redis or Valkey, a secret; None if there is none."""
+        url = (self.limits_url or self.broker_url).get_secret_value()
+        return url if _is_redis(url) else None
 
 
 class ProducerSettings(BrokerSettings):
@@ -147,7 +170,7 @@ class ClientSettings(ProducerSettings, DatabaseSettings):
     """What an app needs to enqueue: the database besides."""
 
 
-class ServiceSettings(ClientSettings):
+class ServiceSettings(ClientSettings, LimitSettings):
     """What workers and the gateway need besides: the config files and the public address."""
 
     config_dir: Path = Path("config")

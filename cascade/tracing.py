@@ -89,6 +89,11 @@ def stop() -> None:
         _tracing = None
 
 
+def is_on() -> bool:
+    """Whether what happens to messages is told at all."""
+    return _tracing is not None
+
+
 def calling(claimed: Iterable[Claimed]) -> None:
     """The providers of these attempts are going to be called."""
     if _tracing is None:

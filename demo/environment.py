@@ -74,6 +74,11 @@ def make(database_url: str, broker_url: str) -> Environment:
         )
         for account in _ACCOUNTS
     }
+    values |= {  # the sandbox has none, and a demo sends many messages to few people
+        f"CASCADE_{account}_{limit}".upper().replace("-", "_"): "unlimited"
+        for account in _ACCOUNTS
+        for limit in ("rate", "per_person")
+    }
     values |= {
         "CASCADE_DATABASE_URL": database_url,
         "CASCADE_BROKER_URL": broker_url,

@@ -125,6 +125,16 @@ def broker_url(request: pytest.FixtureRequest, server_home: Path) -> Iterator[st
 
 
 @pytest.fixture(scope="session")
+def limits_url(broker_url: str, server_home: Path) -> Iterator[str]:
+    """A Redis or Valkey that tests may fill and flush: the broker, if it is one."""
+    if not is_amqp(broker_url):
+        yield broker_url
+        return
+    with embedded.valkey(server_home / "limits", durable=False) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
 def broker_files(request: pytest.FixtureRequest, broker_url: str) -> Path | None:
     """Where the broker keeps what it was told; None if it keeps nothing, or elsewhere."""
     own = is_amqp(broker_url) and not os.environ.get("CASCADE_BROKER_URL")

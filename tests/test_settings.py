@@ -106,3 +106,30 @@ def test_a_broker_that_can_be_addressed_is_taken(
 ) -> None:
     monkeypatch.setenv("CASCADE_BROKER_URL", url)
     assert load(BrokerSettings).broker_url.get_secret_value() == url
+
+
+@pytest.mark.parametrize(
+    ("broker_url", "limits_url", "address"),
+    [
+        ("redis://h/0", None, "redis://h/0"),
+        ("rediss://h/0", "redis://l/1", "redis://l/1"),
+        ("amqp://h//", "rediss://l/1", "rediss://l/1"),
+        ("amqp://h//", None, None),
+        ("sentinel://one:26379;sentinel://two:26379", None, None),
+    ],
+)
+def test_limits_are_kept_by_the_broker_where_it_can(
+    settings: Settings, broker_url: str, limits_url: str | None, address: str | None
+) -> None:
+    more = {} if limits_url is None else {"limits_url": limits_url}
+    assert settings(broker_url=broker_url, **more).limits_address == address
+
+
+@pytest.mark.parametrize("url", ["amqp://u:secret@h//", "secret", "redis://:se/cret@h/0"])
+def test_an_address_that_keeps_no_limits_is_refused_without_being_shown(
+    settings: Settings, url: str
+) -> None:
+    with pytest.raises(ConfigurationError, match="CASCADE_LIMITS_URL") as caught:
+        settings(limits_url=url)
+
+    assert "cret" not in str(caught.value)

@@ -11,9 +11,11 @@ from cascade.callbacks.brokers import CallbackBrokers
 from cascade.callbacks.endpoints import load_endpoints
 from cascade.callbacks.poster import Poster
 from cascade.channels.event_loop import EventLoopTransport
-from cascade.channels.registry import load_accounts
+from cascade.channels.limits import limits_at
+from cascade.channels.registry import limits_of, load_accounts
 from cascade.channels.threaded import ThreadedTransport
 from cascade.dispatch import Dispatcher
+from cascade.services.admit import RANKS
 from cascade.services.deployment import CALL_DEADLINE, Deployment, Ledger
 from cascade.settings import ServiceSettings, load
 from cascade.storage.database import connect
@@ -44,15 +46,17 @@ def deployment() -> Deployment:
     """The ledger with the providers' accounts and the way to call them."""
     ours = settings()
     transport = TRANSPORTS[ours.transport]
+    adapters = load_accounts(
+        ours.config_dir / "providers.toml",
+        environ=os.environ,
+        gateway_url=ours.gateway_url,
+    )
     return Deployment(
         ledger=ledger(),
-        adapters=load_accounts(
-            ours.config_dir / "providers.toml",
-            environ=os.environ,
-            gateway_url=ours.gateway_url,
-        ),
+        adapters=adapters,
         transport=transport(flight=ours.flight, deadline=CALL_DEADLINE),
         poll_transport=transport(flight=ours.flight, deadline=CALL_DEADLINE),
+        limits=limits_at(ours.limits_address, limits_of(adapters), ranks=RANKS),
     )
 
 

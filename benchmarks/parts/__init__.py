@@ -12,6 +12,7 @@ from benchmarks.parts import (
     ingest,
     lanes,
     latency,
+    limits,
     peers,
     waiting,
     whole,
@@ -29,6 +30,7 @@ PARTS: Mapping[str, Part] = {
         enqueue.PART,
         growth.PART,
         waiting.PART,
+        limits.PART,
         *peers.PARTS,
     ]
 }

@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from cascade.channels.base import Ack, Adapter, Capabilities, Item, UnsayableError, Webhook
+from cascade.channels.limit import Limited
 from cascade.domain.message import Template, Text
 from cascade.domain.state import Channel
 
@@ -104,7 +105,8 @@ class Confirmation(StrEnum):
 class Account(BaseModel):
     """One set of credentials at one provider that serves one channel.
 
-    `allowed_ips` are the addresses that its webhooks may come from, empty where any may.
+    `allowed_ips` are the addresses that its webhooks may come from, empty where any may. `rate` and
+    `per_person` are kept by all workers together; None where the provider names no limit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -117,6 +119,8 @@ class Account(BaseModel):
     base_url: Url
     gateway_url: Url
     allowed_ips: Ips = frozenset()
+    rate: Limited = None
+    per_person: Limited = None
 
     def ack(self) -> Ack:
         """200 and an empty body, which every provider here takes."""

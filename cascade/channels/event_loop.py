@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import ssl
 import threading
 import time
@@ -118,6 +119,7 @@ class EventLoopTransport(Transport[T]):
     def submit(self, request: HttpRequest[T], *, start_by: float | None = None) -> None:
         if self.room <= 0:
             raise RuntimeError("no room for another call")
+        loop = self._running_loop()
         ends_at = self._clock() + self.deadline
         start_by = ends_at if start_by is None else min(start_by, ends_at)
         with self._changed:
@@ -125,7 +127,7 @@ class EventLoopTransport(Transport[T]):
             self._submitted.append(_Call(request, start_by, ends_at, self._clock))
             wakes = len(self._submitted) == 1
         if wakes:
-            self._running_loop().call(self._start_submitted)
+            loop.call(self._start_submitted)
 
     @override
     def collect(self, wait: float) -> list[Exchange[T]]:
@@ -177,14 +179,14 @@ class _Loop:
 
     def __init__(self, connect_timeout: float) -> None:
         self._loop = asyncio.new_event_loop()
-        self._session: aiohttp.ClientSession | None = None
-        self._connect_timeout = connect_timeout
         self._thread = threading.Thread(target=self._run, name="provider-calls", daemon=True)
         self._thread.start()
+        opening = asyncio.run_coroutine_threadsafe(_session(connect_timeout), self._loop)
+        self._session = opening.result()
 
     def call(self, work: Callable[[aiohttp.ClientSession], object]) -> None:
         """Runs `work` in the loop, soon."""
-        self._loop.call_soon_threadsafe(lambda: work(self._opened()))
+        self._loop.call_soon_threadsafe(work, self._session)
 
     def close(self) -> None:
         """Ends every call and the thread."""
@@ -197,31 +199,36 @@ class _Loop:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
 
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=0,  # `flight` is the limit
-                    keepalive_timeout=_KEPT_ALIVE,
-                    ssl=ssl.create_default_context(cafile=certifi.where()),
-                ),
-                request_class=_AskingRequest,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers=_HEADERS,
-                skip_auto_headers=_NO_AUTOMATIC,
-                auto_decompress=False,  # what was not asked for may be a bomb
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout),
-                trust_env=False,
-            )
-        return self._session
-
     async def _end(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        if self._session is not None:
-            await self._session.close()
+        await self._session.close()
+
+
+async def _session(connect_timeout: float) -> aiohttp.ClientSession:
+    """Connections as the contract wants them."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            limit=0,  # `flight` is the limit
+            keepalive_timeout=_KEPT_ALIVE,
+            ssl=_certificates(),
+        ),
+        request_class=_AskingRequest,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers=_HEADERS,
+        skip_auto_headers=_NO_AUTOMATIC,
+        auto_decompress=False,  # what was not asked for may be a bomb
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout),
+        trust_env=False,
+    )
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """Those that requests trusts, too; reading them takes a while."""
+    return ssl.create_default_context(cafile=certifi.where())
 
 
 async def _outcome(session: aiohttp.ClientSession, call: _Call[T], body_limit: int) -> Outcome:

@@ -24,10 +24,11 @@ from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from cascade.channels.account import UnsignedAccount
+from cascade.channels.account import Account, UnsignedAccount
 from cascade.channels.base import Adapter, Capabilities
 from cascade.channels.cloud import Cloud
 from cascade.channels.devino import Devino
+from cascade.channels.limit import AccountLimits
 from cascade.channels.notify import Notify
 from cascade.channels.smsc import Smsc
 from cascade.domain.errors import ConfigurationError
@@ -82,6 +83,15 @@ def load_capabilities(path: Path) -> dict[str, tuple[Channel, Capabilities]]:
     """
     return {
         entry.account: (entry.channel, entry.provider.capabilities) for entry in _entries(path)
+    }
+
+
+def limits_of(accounts: Mapping[str, Adapter]) -> dict[str, AccountLimits]:
+    """The limits of those accounts that have any."""
+    return {
+        name: AccountLimits(rate=one.rate, per_person=one.per_person)
+        for name, one in accounts.items()
+        if isinstance(one, Account) and (one.rate or one.per_person)
     }
 
 

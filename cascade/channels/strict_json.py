@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import logging
 import math
@@ -29,17 +30,11 @@ def loads(body: bytes) -> Any:
     they are: a name that nobody looks at must not cost a receipt.
     """
     try:
-        value = json.loads(
-            body.decode("utf-8-sig", "replace"),
-            object_pairs_hook=_object,
-            parse_int=_int,
-            parse_float=_float,
-            parse_constant=_refuse,
-            strict=False,
-        )
+        value = _DECODER.decode(body.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace"))
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    _check_depth(value, DEPTH)
+    if body.count(b"[") + body.count(b"{") > DEPTH:  # else it cannot be
+        _check_depth(value, DEPTH)
     return value
 
 
@@ -84,12 +79,21 @@ def _float(number: str) -> float:
 
 
 def _check_digits(number: str) -> None:
-    if sum(one.isdigit() for one in number) > DIGITS:
+    if len(number) > DIGITS and sum(one.isdigit() for one in number) > DIGITS:
         raise ValueError("a number is too long")
 
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object,
+    parse_int=_int,
+    parse_float=_float,
+    parse_constant=_refuse,
+    strict=False,
+)
 
 
 def _check_depth(value: object, levels: int) -> None:

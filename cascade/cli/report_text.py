@@ -202,6 +202,8 @@ def _channel_rows(group: Group) -> Iterator[tuple[str, Cell]]:
     for outcome in ("delivered", *_OUTCOMES):
         if any(getattr(one.attempts, outcome) for one in group.channels):
             yield f"  {outcome}", _counted(outcome)
+        if outcome == "expired" and any(one.attempts.in_queue for one in group.channels):
+            yield "    in the queue", _counted("in_queue")
     yield "reached first", lambda one: grouped(one.attempts.first)
     yield "  of all reached", lambda one: percent(one.share)
     yield "half, after the call", lambda one: _seconds(one.attempts.delay.p50)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from cascade.domain.policy import Policy, Step
 from cascade.domain.state import AttemptState, Channel, Lane, MessageState
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One message on one channel through one account.
 
     Before the first call `expires_at` bounds the waiting; from the first call on it is the end
@@ -44,8 +43,7 @@ class Attempt:
         return self.state.rank >= AttemptState.DELIVERED.rank
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cascade:
+class Cascade(NamedTuple):
     """A message on its way: its policy version, and its attempts in the order of the steps."""
 
     message_id: uuid.UUID
@@ -76,4 +74,4 @@ class Cascade:
     def with_attempt(self, changed: Attempt) -> Cascade:
         """The same message with one attempt replaced."""
         attempts = tuple(changed if a.id == changed.id else a for a in self.attempts)
-        return replace(self, attempts=attempts)
+        return self._replace(attempts=attempts)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from cascade.domain.cascade import Attempt, Cascade
 from cascade.domain.policy import Policy, Step
@@ -49,7 +49,7 @@ def first_attempt(
     attempt = _open(policy, 0, deadline=deadline, now=opened)
     if send_at is None:
         return attempt
-    return replace(attempt, state=AttemptState.SCHEDULED, due_at=send_at)
+    return attempt._replace(state=AttemptState.SCHEDULED, due_at=send_at)
 
 
 def has_time(step: Step, deadline: dt.datetime, now: dt.datetime) -> bool:
@@ -84,7 +84,7 @@ def expire(cascade: Cascade, attempt_id: int, now: dt.datetime) -> Cascade:
     if not attempt.is_delivered:
         if not may_decide(attempt.state, AttemptState.EXPIRED):  # a call is in the air
             return cascade
-        attempt = replace(attempt, state=AttemptState.EXPIRED, error=attempt.error or "expired")
+        attempt = attempt._replace(state=AttemptState.EXPIRED, error=attempt.error or "expired")
     return _follow(cascade.with_attempt(_ended(attempt, now)), now)
 
 
@@ -101,8 +101,7 @@ def cancel(cascade: Cascade, now: dt.datetime) -> Cascade:
 def _heard(attempt: Attempt, word: Word, now: dt.datetime) -> Attempt:
     delivered = word.state.rank >= AttemptState.DELIVERED.rank
     taken = delivered or word.state is AttemptState.SENT  # the others may be a refusal at once
-    return replace(
-        attempt,
+    return attempt._replace(
         state=word.state,
         error=_reason(attempt, word),
         sent_at=attempt.sent_at or (now if taken else None),
@@ -144,8 +143,7 @@ def _promoted(cascade: Cascade, *, success_met: bool, now: dt.datetime) -> Casca
         return cascade
     if now > cascade.ended_at + LATE_WINDOW or not any(a.is_delivered for a in cascade.attempts):
         return cascade
-    return replace(
-        cascade,
+    return cascade._replace(
         state=MessageState.DELIVERED,
         success_met=cascade.success_met or success_met,
     )
@@ -156,9 +154,9 @@ def _advanced(cascade: Cascade, now: dt.datetime) -> Cascade:
     for place in range(cascade.current.step + 1, len(cascade.policy.steps)):
         opened = _open(cascade.policy, place, deadline=cascade.deadline, now=now)
         if has_time(cascade.policy.steps[place], cascade.deadline, now):
-            return replace(cascade, attempts=(*cascade.attempts, opened))
-        skipped = replace(opened, state=AttemptState.SKIPPED, error="deadline")
-        cascade = replace(cascade, attempts=(*cascade.attempts, _ended(skipped, now)))
+            return cascade._replace(attempts=(*cascade.attempts, opened))
+        skipped = opened._replace(state=AttemptState.SKIPPED, error="deadline")
+        cascade = cascade._replace(attempts=(*cascade.attempts, _ended(skipped, now)))
     delivered = any(attempt.is_delivered for attempt in cascade.attempts)
     state = MessageState.DELIVERED if delivered else MessageState.UNDELIVERED
     return _over(cascade, state, success_met=False, now=now)
@@ -193,12 +191,12 @@ def _over(
         _cancelled(a, now) if a.is_live and may_decide(a.state, AttemptState.CANCELLED) else a
         for a in cascade.attempts
     )
-    return replace(cascade, state=state, success_met=success_met, ended_at=now, attempts=attempts)
+    return cascade._replace(state=state, success_met=success_met, ended_at=now, attempts=attempts)
 
 
 def _cancelled(attempt: Attempt, now: dt.datetime) -> Attempt:
-    return replace(attempt, state=AttemptState.CANCELLED, ended_at=now, due_at=None)
+    return attempt._replace(state=AttemptState.CANCELLED, ended_at=now, due_at=None)
 
 
 def _ended(attempt: Attempt, now: dt.datetime) -> Attempt:
-    return replace(attempt, ended_at=now, due_at=None)
+    return attempt._replace(ended_at=now, due_at=None)

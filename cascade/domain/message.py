@@ -50,8 +50,12 @@ class Content:
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     templates: Mapping[str, Template] = field(default_factory=dict, repr=False)  # by channel
 
-    def all_words(self) -> Iterator[str]:
-        """Every text and every template's parameter, with its places."""
+    def places(self) -> list[str]:
+        """The names of all places in texts and templates' parameters, each once, in order."""
+        found = (PLACE.findall(words) for words in self._all_words())
+        return list(dict.fromkeys(name for names in found for name in names))
+
+    def _all_words(self) -> Iterator[str]:
         yield self.text
         yield from self.texts.values()
         for template in self.templates.values():
@@ -63,10 +67,21 @@ def fill(text: str, variables: Mapping[str, str]) -> str:
     return PLACE.sub(lambda place: variables[place[1]], text)
 
 
-def unused(content: Content) -> list[str]:
-    """The variables that no text and no template has a place for, by name."""
-    places = {name for words in content.all_words() for name in PLACE.findall(words)}
-    return sorted(content.variables.keys() - places)
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How long a text is once its places are filled: known without filling them."""
+
+    bare: int  # characters without the places
+    places: tuple[str, ...]
+
+    @classmethod
+    def of(cls, text: str) -> Length:
+        """That of `text`."""
+        return cls(len(PLACE.sub("", text)), tuple(PLACE.findall(text)))
+
+    def filled(self, variables: Mapping[str, str]) -> int:
+        """In characters; raises KeyError with the name that has no value."""
+        return self.bare + sum(len(variables[name]) for name in self.places)
 
 
 def words_for(content: Content, channel: str) -> str:

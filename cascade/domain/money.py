@@ -75,8 +75,11 @@ class RateBook:
 
     def __init__(self, rates: Iterable[Rate]) -> None:
         self._by_prefix: dict[tuple[str, Channel, str], list[Rate]] = defaultdict(list)
+        lengths = defaultdict(set)
         for rate in sorted(rates, key=_valid_from):
             self._by_prefix[rate.account, rate.channel, rate.prefix].append(rate)
+            lengths[rate.account, rate.channel].add(len(rate.prefix))
+        self._lengths = {key: sorted(found, reverse=True) for key, found in lengths.items()}
 
     def rate_for(
         self, *, account: str, channel: Channel, phone: str, at: dt.datetime
@@ -84,7 +87,7 @@ class RateBook:
         """Of the rates in force at `at`, the one with the longest prefix of `phone` (E.164), then
         the latest; None if there is none.
         """
-        for length in range(len(phone), 1, -1):
+        for length in self._lengths.get((account, channel), ()):
             rates = self._by_prefix.get((account, channel, phone[:length]), [])
             in_force = bisect_right(rates, at, key=_valid_from)
             if in_force:

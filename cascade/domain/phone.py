@@ -13,6 +13,7 @@ from phonenumbers import (
 )
 
 from cascade.domain.errors import InvalidInputError
+from cascade.domain.mobile import is_plain_mobile
 
 
 _MOBILE = "give the person's mobile number"
@@ -43,6 +44,11 @@ def normalise(raw: str, *, region: str = "RU") -> str:
     Raises PhoneError for what is no valid number, and for numbers that are never mobile. Where a
     numbering plan does not tell fixed lines from mobile phones (+1), the number passes.
     """
+    return raw if is_plain_mobile(raw) else judged(raw, region)
+
+
+def judged(raw: str, region: str) -> str:
+    """What `normalise` says, by the whole of libphonenumber: some fifty times as slow."""
     try:
         number = parse(raw, region)
     except NumberParseException:

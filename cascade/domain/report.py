@@ -125,6 +125,7 @@ class AttemptFigures:
     unsupported: int = 0
     rejected: int = 0
     expired: int = 0
+    in_queue: int = 0  # of the expired: before the provider was called
     undeliverable: int = 0
     skipped: int = 0
     cancelled: int = 0

@@ -7,7 +7,9 @@ two code units is never split over two parts, which costs the part before it its
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+
+from collections.abc import Iterable
 
 
 _BASIC = frozenset(
@@ -29,9 +31,14 @@ def segments(text: str) -> int:
     Raises ValueError for a lone surrogate, which no encoding can carry.
     """
     if _GSM.issuperset(text):
-        return _parts([_septets(letter) for letter in text], single=_GSM_SINGLE, part=_GSM_PART)
-    _refuse_lone_surrogates(text)
-    return _parts([_code_units(letter) for letter in text], single=_UCS2_SINGLE, part=_UCS2_PART)
+        pairs = sum(map(text.count, _EXTENSION))
+        single, part, width_of = _GSM_SINGLE, _GSM_PART, _septets
+    else:
+        pairs = _code_units_of(text) - len(text)
+        single, part, width_of = _UCS2_SINGLE, _UCS2_PART, _code_units
+    if len(text) + pairs <= single:
+        return 1
+    return _filled(map(width_of, text), size=part) if pairs else math.ceil(len(text) / part)
 
 
 def _septets(letter: str) -> int:
@@ -40,10 +47,6 @@ def _septets(letter: str) -> int:
 
 def _code_units(letter: str) -> int:
     return 2 if letter > _LAST_BEFORE_PAIRS else 1
-
-
-def _parts(widths: Sequence[int], *, single: int, part: int) -> int:
-    return 1 if sum(widths) <= single else _filled(widths, size=part)
 
 
 def _filled(widths: Iterable[int], *, size: int) -> int:
@@ -55,8 +58,9 @@ def _filled(widths: Iterable[int], *, size: int) -> int:
     return count
 
 
-def _refuse_lone_surrogates(text: str) -> None:
-    for place, letter in enumerate(text):
-        if "\ud800" <= letter <= "\udfff":
-            message = f"character {place} of the text is half of a surrogate pair: send it whole"
-            raise ValueError(message)
+def _code_units_of(text: str) -> int:
+    try:
+        return len(text.encode("utf-16-le")) // 2
+    except UnicodeEncodeError as error:
+        message = f"character {error.start} of the text is half of a surrogate pair: send it whole"
+        raise ValueError(message) from None

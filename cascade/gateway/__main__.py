@@ -14,9 +14,10 @@ from prometheus_client import start_http_server
 
 from cascade import logs
 from cascade.channels.registry import load_accounts
-from cascade.dispatch import queue_lengths
+from cascade.dispatch import COLLECT, Dispatcher, producer_app, queue_lengths
 from cascade.gateway.app import make_app
 from cascade.gateway.metrics import Metrics
+from cascade.gateway.nudge import EXPIRES, Nudge
 from cascade.gateway.server import server
 from cascade.settings import ServiceSettings, load
 from cascade.storage.database import connect
@@ -28,6 +29,7 @@ def main() -> None:
     settings = load(ServiceSettings)
     logs.configure(logging.getLevelNamesMapping()[arguments.log_level])
     database_url = settings.database_url.get_secret_value()
+    broker_url = settings.broker_url.get_secret_value()
     adapters = load_accounts(
         settings.config_dir / "providers.toml",
         environ=os.environ,
@@ -36,20 +38,23 @@ def main() -> None:
     )
     metrics = Metrics(
         engine=connect(database_url, pool_size=1),
-        queue_lengths=functools.partial(queue_lengths, settings.broker_url.get_secret_value()),
+        queue_lengths=functools.partial(queue_lengths, broker_url),
         accounts=adapters,
     )
     if arguments.metrics_port is not None:
         start_http_server(arguments.metrics_port, arguments.metrics_host, metrics.registry)
+    dispatcher = Dispatcher(producer_app(broker_url))
+    nudge = Nudge(functools.partial(dispatcher.send, COLLECT, [], COLLECT, expires=EXPIRES))
     app = make_app(
         adapters=adapters,
         keyring=settings.keyring(),
         engine=connect(database_url),
         trusted_hops=settings.gateway_trusted_hops,
         answered=metrics.answered,
+        committed=nudge,
     )
     serving = server(app, host=arguments.host, port=arguments.port)
-    with suppress(KeyboardInterrupt):
+    with nudge, suppress(KeyboardInterrupt):
         serving.run()
     if not serving.started:
         sys.exit("the gateway could not start")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import uvicorn
 
@@ -17,11 +18,15 @@ HEAD_LIMIT = 32 * 1024  # bytes before a request's body
 class ImpatientProtocol(HttpToolsProtocol):
     """Cuts off a client whose request's head or body takes longer than `patience` seconds each,
     or whose head goes on beyond `HEAD_LIMIT`. Headers after a body are not read.
+
+    One timer a connection looks whether the deadline is over: one a request would cost as much as
+    reading it.
     """
 
     patience = 10.0
 
-    _deadline: asyncio.TimerHandle | None = None
+    _deadline = math.inf  # in the loop's time
+    _timer: asyncio.TimerHandle | None = None
     _is_in_head = True
     _head_size = 0
 
@@ -29,10 +34,11 @@ class ImpatientProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
         self._wait()
+        self._look()
 
     @override
     def data_received(self, data: bytes) -> None:
-        if self._deadline is None:
+        if self._deadline == math.inf:
             self._wait()
         if self._is_in_head:
             self._head_size += len(data)
@@ -56,22 +62,24 @@ class ImpatientProtocol(HttpToolsProtocol):
     @override
     def on_message_complete(self) -> None:
         self._is_in_head = True
-        self._stop_waiting()
+        self._deadline = math.inf
         super().on_message_complete()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_waiting()
+        if self._timer is not None:
+            self._timer.cancel()
         super().connection_lost(exc)
 
     def _wait(self) -> None:
-        self._stop_waiting()
-        self._deadline = self.loop.call_later(self.patience, self._cut)
+        self._deadline = self.loop.time() + self.patience
 
-    def _stop_waiting(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+    def _look(self) -> None:
+        left = self._deadline - self.loop.time()
+        if left > 0:
+            self._timer = self.loop.call_later(min(left, self.patience), self._look)
+        else:
+            self._cut()
 
     def _cut(self) -> None:
         self.transport.abort()

@@ -71,21 +71,14 @@ def advance(
     now = transaction.now()  # after the locks: no event is older than what it meets
     after = {one: _through(old, events[one], now) for one, old in before.items()}
     hints = transaction.write(before, after, now)
-    delivered = [
-        attempt_id
-        for message_id, old in before.items()
-        for attempt_id in _newly_delivered(old, after[message_id])
-    ]
+    pairs = [(old, after[one]) for one, old in before.items()]
+    delivered = [attempt_id for old, new in pairs for attempt_id in _newly_delivered(old, new)]
     charge(transaction, ledger, delivered)
-    ended = sum(
-        old.ended_at is None and after[one].ended_at is not None for one, old in before.items()
-    )
-    expired = sum(_expired(after[one]) - _expired(old) for one, old in before.items())
     return Advanced(
         hints=hints,
         delivered=len(delivered),
-        expired=expired,
-        ended=ended,
+        expired=sum(_expired(new) - _expired(old) for old, new in pairs if new is not old),
+        ended=sum(old.ended_at is None and new.ended_at is not None for old, new in pairs),
         before=before,
         after=after,
         at=now,
@@ -152,9 +145,9 @@ def _expired(cascade: Cascade) -> int:
 
 
 def _newly_delivered(old: Cascade, new: Cascade) -> Iterable[int]:
-    known = {attempt.id for attempt in old.attempts if attempt.is_delivered}
-    return (
-        attempt.id
-        for attempt in new.attempts
-        if attempt.id is not None and attempt.is_delivered and attempt.id not in known
-    )
+    pairs = zip(old.attempts, new.attempts, strict=False)  # what was opened is not delivered yet
+    return [
+        one.id
+        for was, one in pairs
+        if one.id is not None and one.is_delivered and not was.is_delivered
+    ]

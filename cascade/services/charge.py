@@ -41,9 +41,16 @@ def charge(transaction: Transaction, ledger: Records, attempt_ids: Sequence[int]
     """Books one charge for each of these delivered attempts, and what an SMS would have cost
     instead; a repeat books nothing.
     """
-    if not attempt_ids:
+    if attempt_ids:
+        charge_all(transaction, ledger, transaction.delivered(attempt_ids))
+
+
+def charge_all(transaction: Transaction, ledger: Records, delivered: Sequence[Delivered]) -> None:
+    """`charge`, for what was read already."""
+    if not delivered:
         return
-    charges = priced(transaction, ledger, attempt_ids)
+    rates = transaction.rate_book()
+    charges = [_charge(ledger, rates, one) for one in delivered]
     transaction.book(charges)
     unrated = [charge.attempt_id for charge in charges if charge.rate_id is None]
     if unrated:
@@ -57,39 +64,52 @@ def priced(transaction: Transaction, ledger: Records, attempt_ids: Sequence[int]
 
 
 def _charge(ledger: Records, rates: RateBook, one: Delivered) -> Charge:
-    price = _price(ledger, rates, one, (one.account, one.channel))
+    phone = _phone(ledger, one)
+    price = _price(ledger, one, _rate(rates, one, phone, (one.account, one.channel)))
     return Charge(
         attempt_id=one.attempt_id,
         rate_id=None if price.rate is None else price.rate.id,
         amount=price.amount,
         units=price.units,
         occurred_at=one.delivered_at,
-        sms_amount=_instead(ledger, rates, one, price),
+        sms_amount=price.amount
+        if one.channel is Channel.SMS
+        else _instead(ledger, one, rates, phone),
     )
 
 
-def _instead(ledger: Records, rates: RateBook, one: Delivered, price: _Price) -> Amount | None:
+def _instead(ledger: Records, one: Delivered, rates: RateBook, phone: str | None) -> Amount | None:
     """What an SMS of the same words to the same number would have cost."""
-    if one.channel is Channel.SMS:
-        return price.amount
     if one.sms_account is None:
         return None
-    return _price(ledger, rates, one, (one.sms_account, Channel.SMS)).amount
+    return _price(ledger, one, _rate(rates, one, phone, (one.sms_account, Channel.SMS))).amount
 
 
-def _price(
-    ledger: Records, rates: RateBook, one: Delivered, through: tuple[str, Channel]
-) -> _Price:
-    """The price of `one` through an account on a channel: a delivery is never held up by it."""
-    account, channel = through
+def _phone(ledger: Records, one: Delivered) -> str | None:
     try:
-        phone = open_recipient(ledger.keyring, one.message_id, one.recipient)
-        rate = rates.rate_for(account=account, channel=channel, phone=phone, at=one.started_at)
-        if rate is None or rate.unit is None:
-            return _Price(None, 1)
-        if rate.unit is not PriceUnit.SEGMENT:
-            return _Price(rate, 1)
+        return open_recipient(ledger.keyring, one.message_id, one.recipient)
+    except _UNREADABLE:
+        return None
+
+
+def _rate(
+    rates: RateBook, one: Delivered, phone: str | None, through: tuple[str, Channel]
+) -> Rate | None:
+    """That of one's number through an account on a channel."""
+    if phone is None:
+        return None
+    account, channel = through
+    return rates.rate_for(account=account, channel=channel, phone=phone, at=one.started_at)
+
+
+def _price(ledger: Records, one: Delivered, rate: Rate | None) -> _Price:
+    """The price of `one` by this rate: a delivery is never held up by it."""
+    if rate is None or rate.unit is None:
+        return _Price(None, 1)
+    if rate.unit is not PriceUnit.SEGMENT:
+        return _Price(rate, 1)
+    try:
         content = open_content(ledger.keyring, one.message_id, one.content)
-        return _Price(rate, rate.units(segments=segments(words_for(content, channel))))
+        return _Price(rate, rate.units(segments=segments(words_for(content, rate.channel))))
     except _UNREADABLE:
         return _Price(None, 1)

@@ -9,7 +9,7 @@ from cascade.services.finding import Finding, ok, red, warning
 from cascade.settings import BrokerSettings, load
 
 
-LONG = 5000  # tasks; a hint carries up to 200 ids, so this is a backlog
+LONG = 5000  # tasks; a hint carries up to 500 ids, so this is a backlog
 LONG_ENQUEUE = (
     100  # requests; not even accepted yet, and nothing but their queue's worker sees them
 )

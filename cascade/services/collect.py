@@ -7,11 +7,13 @@ import uuid
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cascade import tracing
 from cascade.domain.engine import Word
+from cascade.domain.state import AttemptState
 from cascade.services.advance import Advanced, Event, advance, hearing
+from cascade.services.charge import charge_all
 from cascade.services.deployment import Records
 from cascade.storage.database import is_passing
 from cascade.storage.inbox import Unapplied
@@ -65,8 +67,8 @@ def _collect_set(ledger: Records, total: Counter[str], quota: int) -> int | None
     total["applied"] += len(found.known)
     total["orphans"] += len(found.orphans)
     total["unconfirmed"] += len(found.unconfirmed)
-    total["delivered"] += advanced.delivered
-    total["ended"] += advanced.ended
+    total["delivered"] += advanced.delivered + len(found.concluded)
+    total["ended"] += advanced.ended + len(found.concluded)
     total["opened"] += len(advanced.hints)
     return len(taken)
 
@@ -78,6 +80,7 @@ class _Sorted:
     known: Sequence[Unapplied]  # to be applied
     orphans: Sequence[int]  # no attempt is known
     unconfirmed: Sequence[int]  # a poll must say the same first
+    concluded: frozenset[uuid.UUID] = frozenset()  # messages, without the engine
 
 
 def _apply(
@@ -85,13 +88,38 @@ def _apply(
 ) -> tuple[_Sorted, Advanced]:
     """Applies what can be applied; the rest waits."""
     found = _sorted(transaction.match_receipts(receipt_ids))
-    advanced = advance(transaction, ledger, _events(found.known))
+    concluded = _conclude(transaction, ledger, found.known)
+    rest = [one for one in found.known if one.message_id not in concluded]
+    advanced = advance(transaction, ledger, _events(rest))
     transaction.mark_applied(
         {one.id: one.attempt_id for one in found.known if one.attempt_id is not None}
     )
     _defer(transaction, found.orphans, "receipts without an attempt")
     _defer(transaction, found.unconfirmed, "deliveries that no poll confirms")
-    return found, advanced
+    return replace(found, concluded=concluded), advanced
+
+
+def _conclude(
+    transaction: Transaction, ledger: Records, known: Sequence[Unapplied]
+) -> frozenset[uuid.UUID]:
+    """Ends the messages that a delivery plainly ends, which are most of them, and charges these.
+
+    What was said twice is for the engine, and so is everything while messages are traced.
+    """
+    heard = Counter(one.message_id for one in known if one.message_id is not None)
+    delivered = [
+        one.attempt_id
+        for one in known
+        if one.status is AttemptState.DELIVERED
+        and one.attempt_id is not None
+        and one.message_id is not None
+        and heard[one.message_id] == 1
+    ]
+    if tracing.is_on() or not delivered:
+        return frozenset()
+    concluded = transaction.conclude(delivered, heard)
+    charge_all(transaction, ledger, concluded)
+    return frozenset(one.message_id for one in concluded)
 
 
 def _sorted(taken: Sequence[Unapplied]) -> _Sorted:

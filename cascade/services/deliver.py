@@ -1,4 +1,4 @@
-"""Delivering a hint's attempts: claim, call the provider, settle what comes back.
+"""Delivering a hint's attempts: line up, claim, call the provider, settle what comes back.
 
 Slots are refilled as calls end and results are settled as they come, so that one silent answer
 holds up nobody. No transaction is open while a provider is called.
@@ -17,6 +17,7 @@ from cascade import tracing
 from cascade.channels.base import Result
 from cascade.domain.hint import Hint
 from cascade.domain.state import Channel, Lane
+from cascade.services.admit import admit
 from cascade.services.deployment import LEASE, Deployment
 from cascade.services.flight import Flight
 from cascade.services.halving import halved
@@ -46,10 +47,13 @@ def deliver(
     Others' attempts, and those that are past, are passed by. What is not claimed within
     `CLAIMING` seconds is published again.
     """
-    waiting = deque(attempt_ids)
+    admitted = admit(deployment, channel, lane, attempt_ids)
+    deployment.ledger.publish(admitted.hints)
+    waiting = deque(admitted.attempt_ids)
     flight = Flight(deployment)
     landed = _Landed(clock)
     tally = Counter(claimed=0)
+    tally.update(admitted.counts)
     stop_at = clock() + CLAIMING
     try:
         while landed.results or not flight.is_over or (waiting and clock() < stop_at):

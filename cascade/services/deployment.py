@@ -22,6 +22,7 @@ from cascade.storage.store import Store
 
 if TYPE_CHECKING:  # apps that only enqueue need no HTTP client
     from cascade.channels.base import Adapter, Item, Pending
+    from cascade.channels.limits import Limits
     from cascade.channels.transport import Transport
 
 
@@ -61,6 +62,7 @@ class Deployment:
     adapters: Mapping[str, Adapter]  # by account
     transport: Transport[Item]
     poll_transport: Transport[Pending]
+    limits: Limits | None = None  # of accounts, kept across all workers; None: no account has any
     jitter: Callable[[], float] = random.random  # 0 … 1: spreads a crowd of retries
 
 

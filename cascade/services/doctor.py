@@ -12,7 +12,13 @@ from types import MappingProxyType
 
 from sqlalchemy import Connection, Engine
 
-from cascade.services import check_broker, check_config, check_database, check_endpoints
+from cascade.services import (
+    check_broker,
+    check_config,
+    check_database,
+    check_endpoints,
+    check_limits,
+)
 from cascade.services.finding import Finding, Health, red, warning
 from cascade.services.reason import finding_of
 from cascade.settings import DatabaseSettings, load
@@ -72,7 +78,13 @@ _SCHEMA = MappingProxyType(
         "keys": check_database.keys,
     }
 )
-_BROKER = MappingProxyType({"broker": check_broker.broker, "queues": check_broker.queues})
+_BROKER = MappingProxyType(
+    {
+        "broker": check_broker.broker,
+        "queues": check_broker.queues,
+        "limits": check_limits.limits,
+    }
+)
 
 NAMES = (*_FILES, *_SERVER, *_SCHEMA, *_BROKER)
 
@@ -81,6 +93,7 @@ _EXPLAINS = {
     **dict.fromkeys(["migrated", *_SCHEMA], ("database", "migrated")),
     "synced": ("database", "migrated", "policies", "rates", "endpoints"),
     "queues": ("broker",),
+    "limits": ("providers",),
 }
 
 

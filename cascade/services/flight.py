@@ -12,6 +12,7 @@ from cascade.channels.exchange import requests_for, results
 from cascade.domain.message import body_for
 from cascade.domain.state import Channel
 from cascade.services.deployment import CALL_DEADLINE, LEASE, Deployment
+from cascade.services.person_limit import over_limit
 from cascade.services.sealed import open_content, open_recipient
 from cascade.storage.claim import Claimed
 from cascade.storage.sealing import UnknownKeyError
@@ -108,8 +109,11 @@ class Flight:
         if adapter is None:
             self._refused += [(one, Rejected("unconfigured account")) for one in claimed]
             return []
+        over = over_limit(self._deployment, account, claimed)
+        self._refused += over
+        refused_ids = {one.attempt_id for one, _ in over}
         items = []
-        for one in claimed:
+        for one in (one for one in claimed if one.attempt_id not in refused_ids):
             try:
                 items.append(self._item(adapter, one))
             except UnknownKeyError:  # it may be on its way here

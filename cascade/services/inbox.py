@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 from collections.abc import Sequence
 
 from cascade.channels.base import Receipt
@@ -27,15 +25,16 @@ def new_receipts(
     `raw`, its body, is kept with the first of them: a body of many receipts is not stored many
     times. What is not believed must be confirmed by a poll before it can charge.
     """
-    bodies = itertools.chain([raw], itertools.repeat(b""))
+    bodies = [raw, b""] if len(receipts) > 1 else [raw]
+    sealed = [seal_raw(keyring, account, body) for body in bodies]
     return [
         _new_receipt(
             account,
             receipt,
-            sealed=seal_raw(keyring, account, body),
+            sealed=sealed[0] if place == 0 else sealed[1],
             is_unconfirmed=not is_believed and receipt.status.rank >= AttemptState.DELIVERED.rank,
         )
-        for receipt, body in zip(receipts, bodies, strict=False)
+        for place, receipt in enumerate(receipts)
     ]
 
 

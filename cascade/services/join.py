@@ -36,7 +36,7 @@ def join(
         )
     inner = session() if isinstance(session, scoped_session) else session
     connection = _connection(inner)
-    inline = keep_inline(ledger, [submission.asked])
+    inline = keep_inline(ledger, [submission.shared])
     with keys_are_waited_for(), connection.begin_nested(), waiting_for_locks(connection):
         [result], hints = accept(ledger.store.on(connection), ledger, [submission], inline)
     _publish_after_commit(inner, hints, ledger.publish)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import uuid
+
+from collections.abc import Mapping
+
+import orjson
 
 from cascade.domain.message import Content, Template
 from cascade.storage.sealing import Keyring
@@ -24,14 +26,28 @@ def seal_content(
     keyring: Keyring, message_id: uuid.UUID, content: Content, *, key: str | None = None
 ) -> bytes:
     """The content as JSON, sealed; with the caller's key where an endpoint is to be told of it."""
-    fields = dataclasses.asdict(content) | ({} if key is None else {"key": key})
-    plain = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
-    return keyring.seal(plain.encode(), f"content:{message_id}")
+    fields: dict[str, object] = {
+        "text": content.text,
+        "texts": content.texts,
+        "variables": content.variables,
+        "templates": content.templates,
+    }
+    if key is not None:
+        fields["key"] = key
+    # Keys are texts; those of a caller may be of a subclass.
+    plain = orjson.dumps(fields, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+    return keyring.seal(plain, f"content:{message_id}")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"no sealed form for {type(value).__name__}")
 
 
 def open_content(keyring: Keyring, message_id: uuid.UUID, sealed: bytes) -> Content:
     """Raises UnsealableError."""
-    plain = json.loads(keyring.open(sealed, f"content:{message_id}"))
+    plain = orjson.loads(keyring.open(sealed, f"content:{message_id}"))
     return Content(
         text=plain["text"],
         texts=plain.get("texts", {}),  # sealed before there were any
@@ -44,7 +60,7 @@ def open_content(keyring: Keyring, message_id: uuid.UUID, sealed: bytes) -> Cont
 
 def open_key(keyring: Keyring, message_id: uuid.UUID, sealed: bytes) -> str | None:
     """The caller's key, if it was sealed with the content; raises UnsealableError."""
-    key = json.loads(keyring.open(sealed, f"content:{message_id}")).get("key")
+    key = orjson.loads(keyring.open(sealed, f"content:{message_id}")).get("key")
     return None if key is None else str(key)
 
 

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import repeat
 
 from sqlalchemy.exc import OperationalError
 
@@ -29,7 +30,7 @@ from cascade.services.sealed import seal_content, seal_recipient
 from cascade.services.submission import Checked, Submission
 from cascade.storage.database import error_code
 from cascade.storage.store import Transaction
-from cascade.storage.submit import KeyClaim, NewMessage
+from cascade.storage.submit import KeyClaim, NewMessage, Terms
 
 
 CLOCK_TOLERANCE = 5  # seconds: a caller's deadline comes from its own clock, a moment ago
@@ -60,7 +61,7 @@ def submit(ledger: Records, submissions: Sequence[Checked]) -> list[uuid.UUID | 
     endpoint that is not there.
     """
     with keys_are_waited_for():
-        inline = keep_inline(ledger, [one.asked for one in submissions])
+        inline = keep_inline(ledger, [one.shared for one in submissions])
         results, hints = ledger.store.transaction(
             lambda transaction: accept(transaction, ledger, submissions, inline)
         )
@@ -72,7 +73,8 @@ def keep_inline(ledger: Records, asked: Iterable[Submission]) -> Versions:
     """The policies that were written in Python, kept in a short transaction of their own: nobody
     who uses the same one waits for a caller's.
     """
-    wanted = {_spelled(one): one.policy for one in asked if not isinstance(one.policy, str)}
+    inline = {id(one.policy): one for one in asked if not isinstance(one.policy, str)}
+    wanted = {_spelled(one): one.policy for one in inline.values()}
     if not wanted:
         return {}
     return ledger.store.transaction(
@@ -87,15 +89,18 @@ def accept(
     now = transaction.now()
     versions = {**inline, **_named(transaction, submissions)}
     known = Known(versions, _endpoints(transaction, submissions))
-    holders = _claim_keys(transaction, ledger, submissions, known, now)
-    results = [_result(ledger, one, holders, known, now) for one in submissions]
-    fresh = [
-        one for one, result in zip(submissions, results, strict=True) if result == one.message_id
-    ]
+    terms = _terms(submissions, known, now)
+    claims = [_claim(ledger, one) for one in submissions]
+    holders = _claim_keys(transaction, claims, terms)
+    results = list(map(_result, submissions, terms, claims, repeat(holders)))
     # The same id twice is the same producer task twice.
-    unique = {one.message_id: one for one in fresh}.values()
-    rows = [_row(ledger, one, versions[_spelled(one.asked)], now) for one in unique]
-    return results, transaction.insert_messages(rows, now) if rows else []
+    fresh = {
+        one.message_id: _row(ledger, one, its)
+        for one, its, result in zip(submissions, terms, results, strict=True)
+        if isinstance(its, Terms) and result == one.message_id
+    }
+    hints = transaction.insert_messages(list(fresh.values()), now) if fresh else []
+    return results, hints
 
 
 @contextmanager
@@ -112,13 +117,14 @@ def keys_are_waited_for() -> Iterator[None]:
 
 
 def _named(transaction: Transaction, submissions: Sequence[Checked]) -> Versions:
-    names = {one.asked.policy for one in submissions if isinstance(one.asked.policy, str)}
+    policies = {id(one.shared): one.shared.policy for one in submissions}.values()
+    names = {policy for policy in policies if isinstance(policy, str)}
     return {name: _newest(transaction, name) for name in sorted(names)}
 
 
 def _endpoints(transaction: Transaction, submissions: Sequence[Checked]) -> frozenset[str]:
     """Those that there are; nobody asks where no message names one."""
-    if all(_endpoint(one.asked) is None for one in submissions):
+    if all(_endpoint(one.shared) is None for one in submissions):
         return frozenset()
     return transaction.endpoint_names()
 
@@ -149,69 +155,71 @@ def _spelled(asked: Submission) -> str:
     return json.dumps(asked.policy, sort_keys=True, default=dict)
 
 
-def _claim_keys(
-    transaction: Transaction,
-    ledger: Records,
-    submissions: Sequence[Checked],
-    known: Known,
-    now: dt.datetime,
-) -> Holders:
-    """Who holds the keys of `submissions`; one that is refused takes none: it is not written."""
-    claims: dict[tuple[str, str], KeyClaim] = {}
-    keyed = [one for one in submissions if one.asked.key is not None]
-    for one in keyed:
-        if _refusal(one.asked, known, now) is None:
-            claims.setdefault(_key(ledger, one.asked), _claim(ledger, one))
-    if claims:
-        transaction.claim_keys(list(claims.values()))
-    return transaction.read_keys({_key(ledger, one.asked) for one in keyed}) if keyed else {}
+def _terms(
+    submissions: Iterable[Checked], known: Known, now: dt.datetime
+) -> list[Terms | CascadeError]:
+    """What each is sent under, or why it cannot be written; found once for all that are alike."""
+    found: dict[tuple[int, dt.datetime | None], Terms | CascadeError] = {}
+    by_place = []
+    for one in submissions:
+        alike = id(one.shared), one.send_at
+        if alike not in found:
+            found[alike] = _terms_of(one.shared, one.send_at, known, now)
+        by_place.append(found[alike])
+    return by_place
 
 
-def _claim(ledger: Records, one: Checked) -> KeyClaim:
-    sender, key = _key(ledger, one.asked)
-    return KeyClaim(
-        sender=sender,
-        key=key,
-        request_hash=request_hash(ledger, one.asked),
-        message_id=one.message_id,
+def _terms_of(
+    shared: Submission, send_at: dt.datetime | None, known: Known, now: dt.datetime
+) -> Terms | CascadeError:
+    version = known.versions[_spelled(shared)]
+    if isinstance(version, CascadeError):
+        return version
+    policy_id, policy = version
+    start = now if send_at is None else max(send_at, now)
+    deadline = shared.deadline or start + seconds(policy.deadline)
+    if refusal := _unheard(shared, known) or _untimely(
+        shared, policy, start=start, deadline=deadline, now=now
+    ):
+        return refusal
+    later = start if start > now else None
+    return Terms(
+        sender=shared.sender,
+        policy_id=policy_id,
+        lane=shared.priority,
+        deadline=deadline,
+        send_at=later,
+        on_status=shared.on_status,
+        first=first_attempt(policy, deadline=deadline, send_at=later, now=now),
+        ttl=policy.steps[0].ttl,
+        ttl_minimum=policy.steps[0].ttl_minimum,
     )
 
 
-def _result(
-    ledger: Records, one: Checked, holders: Holders, known: Known, now: dt.datetime
-) -> uuid.UUID | CascadeError:
-    held = holders.get(_key(ledger, one.asked)) if one.asked.key is not None else None
-    if held is None:
-        refusal = _refusal(one.asked, known, now)
-        if isinstance(refusal, ConfigurationError):
-            raise refusal  # all who name this policy or endpoint share it
-        return refusal or one.message_id
-    held_hash, message_id = held
-    if held_hash != request_hash(ledger, one.asked):
-        return IdempotencyConflictError(
-            "key", "it was used before for another request", "use a new key for a new request"
-        )
-    return message_id
+def _unheard(shared: Submission, known: Known) -> ConfigurationError | None:
+    """Why nobody can be told of it."""
+    endpoint = _endpoint(shared)
+    if endpoint is None or endpoint in known.endpoints:
+        return None
+    return ConfigurationError(
+        "on_status.endpoint",
+        f"no endpoint {shown(endpoint)} is in the database",
+        "add it to endpoints.toml and run `cascade policies sync`",
+    )
 
 
-def _refusal(asked: Submission, known: Known, now: dt.datetime) -> CascadeError | None:
-    """Why the message cannot be written: it has no policy, no time, or nobody to tell."""
-    version = known.versions[_spelled(asked)]
-    if isinstance(version, CascadeError):
-        return version
-    endpoint = _endpoint(asked)
-    if endpoint is not None and endpoint not in known.endpoints:
-        return ConfigurationError(
-            "on_status.endpoint",
-            f"no endpoint {shown(endpoint)} is in the database",
-            "add it to endpoints.toml and run `cascade policies sync`",
-        )
-    _, policy = version
-    start = _start(asked, now)
-    deadline = asked.deadline or start + seconds(policy.deadline)
+def _untimely(
+    shared: Submission,
+    policy: Policy,
+    *,
+    start: dt.datetime,
+    deadline: dt.datetime,
+    now: dt.datetime,
+) -> InvalidInputError | None:
+    """Why there is no time for it."""
     if deadline <= now:
         return InvalidInputError("deadline", "it is over", "give a time that is still to come")
-    if not isinstance(asked.policy, str):
+    if not isinstance(shared.policy, str):
         return _too_long(policy, deadline - start)
     if any(has_time(step, deadline, start) for step in policy.steps):
         return None
@@ -228,41 +236,78 @@ def _too_long(policy: Policy, window: dt.timedelta) -> InvalidInputError | None:
     return None
 
 
-def _start(asked: Submission, now: dt.datetime) -> dt.datetime:
-    return now if asked.send_at is None else max(asked.send_at, now)
+def _claim(ledger: Records, one: Checked) -> KeyClaim | None:
+    """The key it names, if any: hashed, since callers put phone numbers into keys."""
+    if one.key is None:
+        return None
+    return KeyClaim(
+        sender=one.shared.sender,
+        key=ledger.keyring.hash(one.key.encode()).hex(),
+        request_hash=request_hash(ledger, one),
+        message_id=one.message_id,
+    )
 
 
-def _key(ledger: Records, asked: Submission) -> tuple[str, str]:
-    """The sender, and what stands for its key: callers put phone numbers into keys."""
-    return asked.sender, ledger.keyring.hash((asked.key or "").encode()).hex()
+def _claim_keys(
+    transaction: Transaction,
+    claims: Iterable[KeyClaim | None],
+    terms: Iterable[Terms | CascadeError],
+) -> Holders:
+    """Who holds the keys; what is refused takes none: it is not written."""
+    keyed = [(one, its) for one, its in zip(claims, terms, strict=True) if one is not None]
+    wanted: dict[tuple[str, str], KeyClaim] = {}
+    for one, its in keyed:
+        if isinstance(its, Terms):
+            wanted.setdefault((one.sender, one.key), one)
+    if wanted:
+        transaction.claim_keys(list(wanted.values()))
+    return transaction.read_keys({(one.sender, one.key) for one, _ in keyed}) if keyed else {}
 
 
-def request_hash(ledger: Records, asked: Submission) -> bytes:
+def _result(
+    one: Checked, terms: Terms | CascadeError, claim: KeyClaim | None, holders: Holders
+) -> uuid.UUID | CascadeError:
+    held = None if claim is None else holders.get((claim.sender, claim.key))
+    if claim is None or held is None:
+        if isinstance(terms, ConfigurationError):
+            raise terms  # all who name this policy or endpoint share it
+        return terms if isinstance(terms, CascadeError) else one.message_id
+    held_hash, message_id = held
+    if held_hash != claim.request_hash:
+        return IdempotencyConflictError(
+            "key", "it was used before for another request", "use a new key for a new request"
+        )
+    return message_id
+
+
+def request_hash(ledger: Records, one: Checked) -> bytes:
     """A keyed hash over what the caller asked for, under a key that does not rotate."""
+    shared = one.shared
     inputs = {
-        "to": asked.to,
-        "text": asked.text,
-        "policy": asked.policy,
-        "variables": dict(asked.variables),
+        "to": one.to,
+        "text": shared.text,
+        "policy": shared.policy,
+        "variables": dict(one.content.variables),
         "templates": {
             channel: [template.name, template.language, dict(template.parameters)]
-            for channel, template in asked.templates.items()
+            for channel, template in shared.templates.items()
         },
-        "priority": asked.priority,
-        "deadline": _instant(asked.deadline),
-        **_newer_inputs(asked),
+        "priority": shared.priority,
+        "deadline": _instant(shared.deadline),
+        **_newer_inputs(one),
     }
     canonical = json.dumps(inputs, sort_keys=True, ensure_ascii=False, default=dict)
     return ledger.keyring.hash(hashlib.sha256(canonical.encode()).digest())
 
 
-def _newer_inputs(asked: Submission) -> dict[str, object]:
+def _newer_inputs(one: Checked) -> dict[str, object]:
     """Words that came later, only where they are used: a key outlives an upgrade."""
+    told = one.shared.on_status
     words: dict[str, object] = {
-        "texts": dict(asked.texts),
-        "language": asked.language,
-        "send_at": _instant(asked.send_at),
-        "on_status": None if asked.on_status is None else asked.on_status.plain(),
+        "texts": dict(one.shared.texts),
+        "language": one.language,
+        "send_at": _instant(one.send_at),
+        "on_status": None if told is None else told.plain(),
     }
     return {name: word for name, word in words.items() if word}
 
@@ -272,32 +317,17 @@ def _instant(moment: dt.datetime | None) -> str | None:
     return None if moment is None else moment.astimezone(dt.UTC).isoformat()
 
 
-def _row(
-    ledger: Records, one: Checked, version: tuple[int, Policy] | CascadeError, now: dt.datetime
-) -> NewMessage:
-    assert not isinstance(version, CascadeError)  # noqa: S101  # then it was refused
-    policy_id, policy = version
-    asked, start = one.asked, _start(one.asked, now)
-    deadline = asked.deadline or start + seconds(policy.deadline)
-    send_at = asked.send_at if start > now else None
+def _row(ledger: Records, one: Checked, terms: Terms) -> NewMessage:
     return NewMessage(
         id=one.message_id,
-        sender=asked.sender,
         recipient=seal_recipient(ledger.keyring, one.message_id, one.phone),
         recipient_hash=ledger.keyring.hash(one.phone.encode()),
         content=_content(ledger, one),
-        policy_id=policy_id,
-        lane=asked.priority,
-        deadline=deadline,
-        send_at=send_at,
-        on_status=asked.on_status,
-        first=first_attempt(policy, deadline=deadline, send_at=send_at, now=now),
-        ttl=policy.steps[0].ttl,
-        ttl_minimum=policy.steps[0].ttl_minimum,
+        terms=terms,
     )
 
 
 def _content(ledger: Records, one: Checked) -> bytes:
     """Sealed; with the caller's key only where that is to be told: keys hold numbers, too."""
-    key = None if _endpoint(one.asked) is None else one.asked.key
+    key = None if _endpoint(one.shared) is None else one.key
     return seal_content(ledger.keyring, one.message_id, one.content, key=key)

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterable
 
 from sqlalchemy import Connection, text
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 from cascade.domain.cascade import Attempt
 from cascade.domain.hint import Hint
@@ -62,7 +62,7 @@ def insert_attempts(
             "ttl_minimum": ttl_minimum,
             "due_at": attempt.due_at,
             "expires_at": attempt.expires_at,
-            "client_ref": uuid7().hex,
+            "client_ref": new_reference(),
             "error": attempt.error,
             "ended_at": attempt.ended_at,
         }
@@ -70,11 +70,17 @@ def insert_attempts(
     )
     if rows == "[]":
         return []
+    written = connection.execute(_INSERT, {"rows": rows, "now": now})
     return [
-        Hint(Channel(row.channel), Lane(row.lane), row.id)
-        for row in connection.execute(_INSERT, {"rows": rows, "now": now})
-        if row.state == AttemptState.QUEUED
+        Hint(Channel(channel), Lane(lane), attempt_id)
+        for attempt_id, channel, lane, state in written
+        if state == AttemptState.QUEUED
     ]
+
+
+def new_reference() -> str:
+    """A reference of ours for the provider: of its time, so that the index grows at its end."""
+    return uuid7().hex
 
 
 def update_attempts(connection: Connection, changed: Iterable[Attempt]) -> None:

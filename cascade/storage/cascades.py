@@ -23,15 +23,16 @@ from cascade.storage.rows import as_ids, as_rows
 
 # A statement of its own: one that locks and reads attempts in one would see the old snapshot.
 _LOCK_MESSAGES = """
-    SELECT id, lane, policy_id, deadline, state, success_met, ended_at FROM cascade.messages
+    SELECT CAST(id AS text) AS id, lane, policy_id, deadline, state,
+        success_met, ended_at FROM cascade.messages
     WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE
 """
 _WAIT = text(_LOCK_MESSAGES)
 _SKIP = text(_LOCK_MESSAGES + " SKIP LOCKED")
 
 _LOCK_ATTEMPTS = text("""
-    SELECT id, message_id, step, channel, account, state, expires_at, due_at, started_at, sent_at,
-        delivered_at, read_at, ended_at, error
+    SELECT id, CAST(message_id AS text) AS message_id, step, channel, account, state, expires_at,
+        due_at, started_at, sent_at, delivered_at, read_at, ended_at, error
     FROM cascade.attempts
     WHERE message_id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE
 """)
@@ -43,6 +44,12 @@ _UPDATE_MESSAGES = text("""
         success_met boolean, ended_at timestamptz)
     WHERE m.id = r.id
 """)
+
+# By value: calling the class takes four times as long, and there are several in each row.
+_LANES = {one.value: one for one in Lane}
+_CHANNELS = {one.value: one for one in Channel}
+_MESSAGE_STATES = {one.value: one for one in MessageState}
+_ATTEMPT_STATES = {one.value: one for one in AttemptState}
 
 
 def lock(
@@ -56,13 +63,18 @@ def lock(
 
     With `skip_locked`, messages that another transaction holds are left out.
     """
+    ids = {str(one): one for one in message_ids}  # that rows name them by: making UUIDs costs more
     statement = _SKIP if skip_locked else _WAIT
-    messages = connection.execute(statement, {"ids": as_ids(message_ids)}).all()
+    messages = connection.execute(statement, {"ids": as_ids(ids)}).all()
     policies = versions.load(connection, (row.policy_id for row in messages))
     attempts = defaultdict(list)
-    for row in connection.execute(_LOCK_ATTEMPTS, {"ids": as_ids(row.id for row in messages)}):
+    locked = connection.execute(_LOCK_ATTEMPTS, {"ids": as_ids(row.id for row in messages)})
+    for row in locked.all():
         attempts[row.message_id].append(_attempt(row))
-    return {row.id: _cascade(row, policies[row.policy_id], attempts[row.id]) for row in messages}
+    return {
+        ids[row.id]: _cascade(ids[row.id], row, policies[row.policy_id], attempts[row.id])
+        for row in messages
+    }
 
 
 def write(
@@ -76,24 +88,22 @@ def write(
     Returns hints for the steps that were opened.
     """
     changed, opened, ended = [], [], []
+    turned = {}  # new states of messages
     for message_id, new in after.items():
         old = before[message_id]
-        known = {attempt.id: attempt for attempt in old.attempts}
-        changed += [a for a in new.attempts if a.id is not None and a != known[a.id]]
-        opened += [(new, attempt) for attempt in new.attempts if attempt.id is None]
+        if new is old:
+            continue
+        pairs = zip(old.attempts, new.attempts, strict=False)
+        changed += [attempt for known, attempt in pairs if attempt is not known]
+        opened += [(new, attempt) for attempt in new.attempts[len(old.attempts) :]]
         if (new.state, new.success_met) != (old.state, old.success_met):
             ended.append(new)
+        if new.state is not old.state:
+            turned[message_id] = new.state
     update_attempts(connection, sorted(changed, key=lambda attempt: attempt.id or 0))
     _update_messages(connection, ended)
-    write_events(connection, _turned(before, after), now)
+    write_events(connection, turned, now)
     return insert_attempts(connection, [_opening(new, attempt) for new, attempt in opened], now)
-
-
-def _turned(
-    before: Mapping[uuid.UUID, Cascade], after: Mapping[uuid.UUID, Cascade]
-) -> dict[uuid.UUID, MessageState]:
-    """The new states of the messages whose state has changed."""
-    return {one: new.state for one, new in after.items() if new.state is not before[one].state}
 
 
 def _opening(cascade: Cascade, attempt: Attempt) -> tuple[uuid.UUID, Lane, Attempt, int, int]:
@@ -115,13 +125,15 @@ def _update_messages(connection: Connection, ended: list[Cascade]) -> None:
         connection.execute(_UPDATE_MESSAGES, {"rows": rows})
 
 
-def _cascade(row: Row[Any], policy: Policy, attempts: list[Attempt]) -> Cascade:
+def _cascade(
+    message_id: uuid.UUID, row: Row[Any], policy: Policy, attempts: list[Attempt]
+) -> Cascade:
     return Cascade(
-        message_id=row.id,
-        lane=Lane(row.lane),
+        message_id=message_id,
+        lane=_LANES[row.lane],
         policy=policy,
         deadline=row.deadline,
-        state=MessageState(row.state),
+        state=_MESSAGE_STATES[row.state],
         success_met=row.success_met,
         ended_at=row.ended_at,
         attempts=tuple(sorted(attempts, key=lambda attempt: attempt.step)),
@@ -132,9 +144,9 @@ def _attempt(row: Row[Any]) -> Attempt:
     return Attempt(
         id=row.id,
         step=row.step,
-        channel=Channel(row.channel),
+        channel=_CHANNELS[row.channel],
         account=row.account,
-        state=AttemptState(row.state),
+        state=_ATTEMPT_STATES[row.state],
         expires_at=row.expires_at,
         due_at=row.due_at,
         started_at=row.started_at,

@@ -7,12 +7,15 @@ import uuid
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from cascade.domain.errors import ConfigurationError
 from cascade.domain.money import Amount, PriceUnit, Rate, RateBook
+from cascade.domain.policy import Policy
 from cascade.domain.state import Channel
+from cascade.storage.policies import PolicyVersions
 from cascade.storage.rows import as_ids, as_rows
 
 
@@ -46,12 +49,8 @@ class Charge:
 _DELIVERED = text("""
     SELECT a.id, a.message_id, a.account, a.channel, a.delivered_at,
         coalesce(a.started_at, a.created_at) AS started_at, m.recipient, m.content,
-        coalesce(
-            jsonb_path_query_first(p.steps, '$[*] ? (@.channel == "sms").account') #>> '{}',
-            (SELECT account FROM cascade.channels WHERE channel = 'sms')
-        ) AS sms_account
+        m.policy_id, (SELECT account FROM cascade.channels WHERE channel = 'sms') AS sms_account
     FROM cascade.attempts a JOIN cascade.messages m ON m.id = a.message_id
-    JOIN cascade.policies p ON p.id = m.policy_id
     WHERE a.id = ANY(CAST(:ids AS bigint[]))
 """)
 
@@ -150,8 +149,20 @@ def sync_rates(connection: Connection, rates: Sequence[Rate]) -> int:
     return connection.execute(_SYNC, {"rows": rows}).rowcount
 
 
-def delivered(connection: Connection, attempt_ids: Iterable[int]) -> list[Delivered]:
+def delivered(
+    connection: Connection, attempt_ids: Iterable[int], versions: PolicyVersions
+) -> list[Delivered]:
     """What the prices of these attempts depend on."""
+    rows = connection.execute(_DELIVERED, {"ids": as_ids(attempt_ids)}).all()
+    return deliveries(connection, rows, versions)
+
+
+def deliveries(
+    connection: Connection, rows: Sequence[Row[Any]], versions: PolicyVersions
+) -> list[Delivered]:
+    """Rows with the columns of `_DELIVERED`, read."""
+    policies = versions.load(connection, (row.policy_id for row in rows))
+    through = {one: _sms_account(policy) for one, policy in policies.items()}
     return [
         Delivered(
             attempt_id=row.id,
@@ -162,10 +173,15 @@ def delivered(connection: Connection, attempt_ids: Iterable[int]) -> list[Delive
             delivered_at=row.delivered_at,
             recipient=bytes(row.recipient),
             content=bytes(row.content),
-            sms_account=row.sms_account,
+            sms_account=through[row.policy_id] or row.sms_account,
         )
-        for row in connection.execute(_DELIVERED, {"ids": as_ids(attempt_ids)})
+        for row in rows
     ]
+
+
+def _sms_account(policy: Policy) -> str | None:
+    accounts = (step.account for step in policy.steps if step.channel is Channel.SMS)
+    return next(accounts, None)
 
 
 def book(connection: Connection, charges: Sequence[Charge]) -> None:

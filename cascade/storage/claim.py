@@ -28,6 +28,7 @@ class Claimed:
     seconds_left: float  # of the TTL
     ttl_minimum: int  # seconds
     recipient: bytes = field(repr=False)  # sealed
+    recipient_hash: bytes = field(repr=False)  # keyed
     content: bytes = field(repr=False)  # sealed
 
 
@@ -36,7 +37,7 @@ class Claimed:
 _CLAIM = text(f"""
     WITH clock AS MATERIALIZED (SELECT {CLOCK} AS now),
     free AS MATERIALIZED (
-        SELECT a.id, m.deadline, m.recipient, m.content
+        SELECT a.id, m.deadline, m.recipient, m.recipient_hash, m.content
         FROM cascade.attempts a
         JOIN cascade.messages m ON m.id = a.message_id
         CROSS JOIN clock
@@ -61,13 +62,13 @@ _CLAIM = text(f"""
     WHERE a.id = free.id
     RETURNING a.id, a.message_id, a.account, a.client_ref, a.tries, a.ttl_minimum,
         extract(epoch FROM a.expires_at - clock.now) AS seconds_left,
-        free.recipient, free.content
+        free.recipient, free.recipient_hash, free.content
 """)  # noqa: S608  # a constant
 
 
 def claim(connection: Connection, attempt_ids: Iterable[int], *, lease: float) -> list[Claimed]:
     """Claims these attempts for `lease` seconds; those that others hold are passed by."""
-    rows = connection.execute(_CLAIM, {"ids": as_ids(attempt_ids), "lease": lease})
+    rows = connection.execute(_CLAIM, {"ids": as_ids(attempt_ids), "lease": lease}).all()
     return [
         Claimed(
             attempt_id=row.id,
@@ -78,6 +79,7 @@ def claim(connection: Connection, attempt_ids: Iterable[int], *, lease: float) -
             seconds_left=float(row.seconds_left),
             ttl_minimum=row.ttl_minimum,
             recipient=bytes(row.recipient),
+            recipient_hash=bytes(row.recipient_hash),
             content=bytes(row.content),
         )
         for row in rows

@@ -12,6 +12,7 @@ import uuid
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
@@ -28,6 +29,8 @@ from cascade.storage.rows import as_rows
 log = logging.getLogger(__name__)
 
 LONGEST = dt.timedelta(minutes=5)  # no transaction that writes events is open for so long
+
+_number = attrgetter("int")  # of a UUID: in the same order, for a tenth of the time
 
 _BEGINNING = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
 
@@ -159,7 +162,7 @@ def write_events(
 ) -> None:
     """Adds an event for each of these messages, whose locks this transaction holds."""
     if states:
-        rows = as_rows({"id": one, "state": states[one]} for one in sorted(states))
+        rows = as_rows({"id": one, "state": states[one]} for one in sorted(states, key=_number))
         connection.execute(_WRITE, {"rows": rows, "now": now})
 
 

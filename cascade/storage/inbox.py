@@ -53,16 +53,17 @@ class Unapplied:
     is_unconfirmed: bool = False  # it would charge, and waits for a poll that says the same
 
 
-_STORE = text("""
+# The clock is read once for all of them: by the columns' defaults it would be twice for each.
+_STORE = text(f"""
     INSERT INTO cascade.receipts (account, status, native_status, native_code, client_ref,
-        provider_ref, event_at, dedupe_key, raw, asked)
+        provider_ref, event_at, dedupe_key, raw, asked, received_at, due_at)
     SELECT account, status, native_status, native_code, client_ref, provider_ref, event_at,
-        dedupe_key, raw, CASE WHEN is_unconfirmed THEN 0 END
+        dedupe_key, raw, CASE WHEN is_unconfirmed THEN 0 END, {CLOCK}, {CLOCK}
     FROM json_to_recordset(CAST(:rows AS json)) AS r(account text, status cascade.attempt_state,
         native_status text, native_code text, client_ref text, provider_ref text,
         event_at timestamptz, dedupe_key bytea, raw bytea, is_unconfirmed boolean)
     ON CONFLICT (dedupe_key) DO NOTHING
-""")
+""")  # noqa: S608  # a constant
 
 _TAKE = text(f"""
     SELECT id FROM cascade.receipts
@@ -84,11 +85,11 @@ _MATCH = text("""
     LEFT JOIN LATERAL (
         SELECT p.attempt_id FROM cascade.provider_refs p
         JOIN cascade.attempts called ON called.id = p.attempt_id
-        WHERE p.account = r.account AND p.ref = r.provider_ref
+        WHERE own.id IS NULL AND p.account = r.account AND p.ref = r.provider_ref
             AND called.started_at <= r.received_at + CAST(:call_tolerance AS interval)
             AND p.created_at > r.received_at - CAST(:match_window AS interval)
         ORDER BY p.id DESC LIMIT 1
-    ) newest ON own.id IS NULL
+    ) newest ON true
     LEFT JOIN cascade.attempts theirs ON theirs.id = newest.attempt_id
     WHERE r.id = ANY(CAST(:ids AS bigint[]))
     ORDER BY r.id
@@ -155,7 +156,7 @@ def match(connection: Connection, receipt_ids: Iterable[int]) -> list[Unapplied]
             message_id=row.message_id,
             is_unconfirmed=row.is_unconfirmed,
         )
-        for row in connection.execute(_MATCH, values)
+        for row in connection.execute(_MATCH, values).all()
     ]
 
 

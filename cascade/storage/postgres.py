@@ -19,10 +19,12 @@ from cascade.storage import (
     cascades,
     charges as charging,
     claim as claiming,
+    conclude as concluding,
     endpoints,
     inbox,
     policies,
     polling,
+    queueing,
     settle,
     submit,
     sweep,
@@ -33,6 +35,7 @@ from cascade.storage.database import now, transaction
 from cascade.storage.inbox import NewReceipt, Unapplied
 from cascade.storage.policies import PolicyVersions
 from cascade.storage.polling import Unanswered
+from cascade.storage.queueing import Queued
 from cascade.storage.settle import Taken, Unclear, Unsent
 from cascade.storage.store import T, Transaction
 from cascade.storage.submit import KeyClaim, NewMessage
@@ -72,6 +75,15 @@ class PostgresTransaction:
     def insert_messages(self, messages: Sequence[NewMessage], now: dt.datetime) -> list[Hint]:
         return submit.insert_messages(self.connection, messages, now)
 
+    def queued(self, attempt_ids: Iterable[int]) -> list[Queued]:
+        return queueing.queued(self.connection, attempt_ids)
+
+    def put_off(self, waits: Mapping[int, float]) -> None:
+        queueing.put_off(self.connection, waits)
+
+    def give_up(self, attempt_ids: Iterable[int]) -> Mapping[int, uuid.UUID]:
+        return queueing.give_up(self.connection, attempt_ids)
+
     def claim(self, attempt_ids: Iterable[int], *, lease: float) -> list[Claimed]:
         return claiming.claim(self.connection, attempt_ids, lease=lease)
 
@@ -89,6 +101,11 @@ class PostgresTransaction:
     ) -> dict[uuid.UUID, Cascade]:
         return cascades.lock(self.connection, message_ids, self.versions, skip_locked=skip_locked)
 
+    def conclude(
+        self, attempt_ids: Iterable[int], message_ids: Iterable[uuid.UUID]
+    ) -> list[Delivered]:
+        return concluding.conclude(self.connection, attempt_ids, message_ids, self.versions)
+
     def write(
         self,
         before: Mapping[uuid.UUID, Cascade],
@@ -101,7 +118,7 @@ class PostgresTransaction:
         return self.rates.book(self.connection)
 
     def delivered(self, attempt_ids: Iterable[int]) -> list[Delivered]:
-        return charging.delivered(self.connection, attempt_ids)
+        return charging.delivered(self.connection, attempt_ids, self.versions)
 
     def book(self, charges: Sequence[Charge]) -> None:
         charging.book(self.connection, charges)

@@ -6,14 +6,14 @@ The context (such as `recipient:<message id>`) is authenticated, so rows cannot 
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
 
 from collections.abc import Mapping
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 
 
 _NONCE = 12
@@ -33,15 +33,15 @@ class Keyring:
     def __init__(self, keys: Mapping[str, bytes], hash_key: bytes) -> None:
         """`keys`: 32-byte keys by id, the sealing one first; `hash_key`: at least 32 bytes."""
         self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
-        self._sealing_id = next(iter(keys))
-        self._hash_key = hash_key
+        sealing_id = next(iter(keys))
+        self._sealing = self._ciphers[sealing_id]
+        self._head = bytes([len(sealing_id.encode())]) + sealing_id.encode()
+        self._hmac = HMAC(hash_key, SHA256())
 
     def seal(self, plain: bytes, context: str) -> bytes:
         """`plain`, unreadable without the key and bound to `context`."""
-        key_id = self._sealing_id.encode()
         nonce = os.urandom(_NONCE)
-        sealed = self._ciphers[self._sealing_id].encrypt(nonce, plain, context.encode())
-        return bytes([len(key_id)]) + key_id + nonce + sealed
+        return self._head + nonce + self._sealing.encrypt(nonce, plain, context.encode())
 
     def open(self, sealed: bytes, context: str) -> bytes:
         """What `seal` was given; raises UnknownKeyError, or UnsealableError."""
@@ -59,4 +59,6 @@ class Keyring:
 
     def hash(self, value: bytes) -> bytes:
         """A keyed hash (HMAC-SHA256): equal for equal values, and no use without the key."""
-        return hmac.new(self._hash_key, value, hashlib.sha256).digest()
+        keyed = self._hmac.copy()  # twice as fast as a new one
+        keyed.update(value)
+        return keyed.finalize()

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, text
 from cascade.domain.cascade import Attempt
 from cascade.domain.event import OnStatus
 from cascade.domain.hint import Hint
-from cascade.domain.state import Lane
-from cascade.storage.attempts import insert_attempts
+from cascade.domain.state import Channel, Lane
+from cascade.storage.attempts import new_reference
 from cascade.storage.database import CLOCK
 from cascade.storage.rows import as_rows
 
@@ -22,15 +22,13 @@ from cascade.storage.rows import as_rows
 KEY_LIFETIME = dt.timedelta(days=7)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewMessage:
-    """A checked message, ready to be written; recipient and content are sealed."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Terms:
+    """What a message is sent under. Messages that share it share the object itself: a set of them
+    writes it down once.
+    """
 
-    id: uuid.UUID
     sender: str
-    recipient: bytes
-    recipient_hash: bytes
-    content: bytes
     policy_id: int
     lane: Lane
     deadline: dt.datetime
@@ -39,6 +37,17 @@ class NewMessage:
     first: Attempt
     ttl: int  # seconds, of the first step
     ttl_minimum: int  # seconds, of the first step's provider
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMessage:
+    """A checked message, ready to be written; recipient and content are sealed."""
+
+    id: uuid.UUID
+    recipient: bytes
+    recipient_hash: bytes
+    content: bytes
+    terms: Terms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,17 +81,37 @@ _READ_KEYS = text("""
     JOIN cascade.idempotency_keys k ON k.sender = r.sender AND k.key = r.key
 """)
 
+# A message whose id is there already is left as it is, and opens no attempt.
 _INSERT = text("""
-    INSERT INTO cascade.messages
-        (id, sender, recipient, recipient_hash, content, policy_id, lane, state, deadline,
-         created_at, send_at, on_status)
-    SELECT id, sender, recipient, recipient_hash, content, policy_id, lane, 'in_progress',
-        deadline, :now, send_at, on_status
-    FROM json_to_recordset(CAST(:rows AS json)) AS r(id uuid, sender text, recipient bytea,
-        recipient_hash bytea, content bytea, policy_id bigint, lane cascade.lane,
-        deadline timestamptz, send_at timestamptz, on_status jsonb)
-    ON CONFLICT (id) DO NOTHING
-    RETURNING id
+    WITH terms AS MATERIALIZED (
+        SELECT * FROM json_to_recordset(CAST(:terms AS json)) AS t(terms integer, sender text,
+            policy_id bigint, lane cascade.lane, deadline timestamptz, send_at timestamptz,
+            on_status jsonb, step smallint, channel text, account text,
+            state cascade.attempt_state, ttl integer, ttl_minimum integer, due_at timestamptz,
+            expires_at timestamptz)
+    ), given AS MATERIALIZED (
+        SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS r(id uuid, recipient bytea,
+            recipient_hash bytea, content bytea, client_ref text, terms integer)
+    ), written AS (
+        INSERT INTO cascade.messages
+            (id, sender, recipient, recipient_hash, content, policy_id, lane, state, deadline,
+             created_at, send_at, on_status)
+        SELECT id, sender, recipient, recipient_hash, content, policy_id, lane, 'in_progress',
+            deadline, :now, send_at, on_status
+        FROM given JOIN terms USING (terms)
+        ON CONFLICT (id) DO NOTHING
+        RETURNING id
+    ), opened AS (
+        INSERT INTO cascade.attempts
+            (message_id, step, channel, account, state, lane, ttl, ttl_minimum, due_at,
+             expires_at, client_ref, created_at)
+        SELECT id, step, channel, account, state, lane, ttl, ttl_minimum, due_at, expires_at,
+            client_ref, :now
+        FROM written JOIN given USING (id) JOIN terms USING (terms)
+        RETURNING id, channel, lane, state
+    )
+    SELECT channel, lane, array_agg(id ORDER BY id) FROM opened WHERE state = 'queued'
+    GROUP BY channel, lane
 """)
 
 
@@ -119,28 +148,44 @@ def insert_messages(
 
     A message whose id is there already is left as it is: its producer task came twice.
     """
+    places = {one.terms: place for place, one in enumerate(messages)}
     rows = as_rows(
         {
             "id": message.id,
-            "sender": message.sender,
             "recipient": message.recipient,
             "recipient_hash": message.recipient_hash,
             "content": message.content,
-            "policy_id": message.policy_id,
-            "lane": message.lane,
-            "deadline": message.deadline,
-            "send_at": message.send_at,
-            "on_status": None if message.on_status is None else message.on_status.plain(),
+            "client_ref": new_reference(),
+            "terms": places[message.terms],
         }
         for message in messages
     )
-    written = set(connection.execute(_INSERT, {"rows": rows, "now": now}).scalars())
-    return insert_attempts(
-        connection,
-        [
-            (message.id, message.lane, message.first, message.ttl, message.ttl_minimum)
-            for message in messages
-            if message.id in written
-        ],
-        now,
-    )
+    terms = as_rows(_row(one, place) for one, place in places.items())
+    queued = connection.execute(_INSERT, {"rows": rows, "terms": terms, "now": now})
+    return [hint for channel, lane, ids in queued for hint in _hints(channel, lane, ids)]
+
+
+def _hints(channel: str, lane: str, attempt_ids: Iterable[int]) -> list[Hint]:
+    known, its_lane = Channel(channel), Lane(lane)
+    return [Hint(known, its_lane, attempt_id) for attempt_id in attempt_ids]
+
+
+def _row(terms: Terms, place: int) -> dict[str, object]:
+    first, told = terms.first, terms.on_status
+    return {
+        "terms": place,
+        "sender": terms.sender,
+        "policy_id": terms.policy_id,
+        "lane": terms.lane,
+        "deadline": terms.deadline,
+        "send_at": terms.send_at,
+        "on_status": None if told is None else told.plain(),
+        "step": first.step,
+        "channel": first.channel,
+        "account": first.account,
+        "state": first.state,
+        "ttl": terms.ttl,
+        "ttl_minimum": terms.ttl_minimum,
+        "due_at": first.due_at,
+        "expires_at": first.expires_at,
+    }

@@ -4,6 +4,10 @@ that needs none.
 
 from __future__ import annotations
 
+import importlib
+
+from typing import TYPE_CHECKING
+
 from cascade.testing.clock import VirtualClock
 from cascade.testing.faults import CALM, STORM, Faults
 from cascade.testing.memory import MemoryStore
@@ -21,10 +25,12 @@ from cascade.testing.reaction import (
     unsupported,
     vanished,
 )
-from cascade.testing.servers import deployment
 from cascade.testing.simulated_message import SimulatedMessage
 from cascade.testing.simulation import Simulation
 
+
+if TYPE_CHECKING:
+    from cascade.testing.servers import deployment
 
 __all__ = [
     "CALM",
@@ -49,3 +55,10 @@ __all__ = [
     "unsupported",
     "vanished",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """`deployment`, once it is asked for: a simulation would wait a second for its servers."""
+    if name != "deployment":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module("cascade.testing.servers").deployment

@@ -83,7 +83,7 @@ class Judge:
         was, now = None if old is None else old.state, new.state
         if was is now:
             return
-        self._trace.note("attempt", new.channel, new.id, was, now)
+        self._trace.note(f"attempt {new.channel} {new.id} {was} {now}")
         if was is not None and now.rank < was.rank and (was, now) not in _BACK:
             self.find("backward", f"attempt {new.id}, {was} to {now}")
 
@@ -91,21 +91,21 @@ class Judge:
         was = None if old is None else old.state
         if was is new.state:
             return
-        self._trace.note("message", new.state, new.id)
+        self._trace.note(f"message {new.state} {new.id}")
         is_promoted = was is MessageState.UNDELIVERED and new.state is MessageState.DELIVERED
         if was in _STAYING or (was is MessageState.UNDELIVERED and not is_promoted):
             self.find("backward", f"message {new.id}, {was} to {new.state}")
 
     def _charge(self, old: object, new: Charge) -> None:
         amount = None if new.amount is None else new.amount.value
-        self._trace.note("charge", "booked", new.attempt_id, amount)
+        self._trace.note(f"charge booked {new.attempt_id} {amount}")
         if old is not None:
             self.find("charged_twice", f"attempt {new.attempt_id}")
 
     def calling(self, tables: Tables, attempt_id: int) -> None:
         """A call arrives at its provider."""
         row = tables.attempts[attempt_id]
-        self._trace.note("call", row.account, attempt_id, row.tries)
+        self._trace.note(f"call {row.account} {attempt_id} {row.tries}")
         if row.state is not AttemptState.SENDING:
             self.find("sends_without_intent", f"attempt {attempt_id} is {row.state}")
         if self._clock.now > tables.messages[row.message_id].deadline:

@@ -6,15 +6,20 @@ import datetime as dt
 import math
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TypeVar
 
 from typing_extensions import override
 
 from cascade.domain.state import Channel, MessageState
 from cascade.testing.memory.rows import AttemptRow
 from cascade.testing.memory.tables import Tables
+
+
+K = TypeVar("K", bound=str)
+N = TypeVar("N", int, Decimal)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +54,7 @@ class Outcome:
     @property
     def cost(self) -> dict[str, Decimal]:
         """In all, by currency."""
-        total: dict[str, Decimal] = defaultdict(Decimal)
-        for channel in self.funnel.values():
-            for currency, amount in channel.cost.items():
-                total[currency] += amount
-        return dict(total)
+        return _added(channel.cost for channel in self.funnel.values())
 
     def within(self, share: float) -> float:
         """Seconds within which this share (0 … 1) of the delivered messages were delivered.
@@ -80,6 +81,47 @@ class Outcome:
             + f", cost {_money(self.cost)}",
         ]
         return "\n".join(lines)
+
+
+def together(outcomes: Sequence[Outcome]) -> Outcome:
+    """Of several simulations as if they were one: everything is added up."""
+    return Outcome(
+        messages=sum(one.messages for one in outcomes),
+        states=_added(one.states for one in outcomes),
+        funnel=_channels_together([one.funnel for one in outcomes]),
+        seconds=sorted(moment for one in outcomes for moment in one.seconds),
+        overlaps=sum(one.overlaps for one in outcomes),
+        simulated=sum((one.simulated for one in outcomes), dt.timedelta()),
+        faults=_added(one.faults for one in outcomes),
+        broken=_added(one.broken for one in outcomes),
+        findings=[finding for one in outcomes for finding in one.findings],
+    )
+
+
+def _channels_together(
+    funnels: Sequence[Mapping[Channel, ChannelOutcome]],
+) -> dict[Channel, ChannelOutcome]:
+    """In the order of the channels."""
+    parts = {one: [funnel[one] for funnel in funnels if one in funnel] for one in Channel}
+    return {
+        channel: ChannelOutcome(
+            called=sum(one.called for one in found),
+            delivered=sum(one.delivered for one in found),
+            read=sum(one.read for one in found),
+            cost=_added(one.cost for one in found),
+        )
+        for channel, found in parts.items()
+        if found
+    }
+
+
+def _added(counts: Iterable[Mapping[K, N]]) -> dict[K, N]:
+    """Numbers of the same name together, by name."""
+    total: dict[K, N] = {}
+    for one in counts:
+        for name, number in one.items():
+            total[name] = total[name] + number if name in total else number
+    return dict(sorted(total.items()))
 
 
 def outcome_of(

@@ -39,15 +39,21 @@ class Chance:
         self.happened[fault] += 1
         return True
 
-    def struck(self, faults: tuple[str, str]) -> str | None:
-        """Which of these two faults happens now, if any."""
+    def commit(self) -> str | None:
+        """What happens to the commit of a transaction, if anything."""
+        fault = self._drawn(_COMMIT)
+        if fault is not None:
+            self.happened[fault] += 1
+        return fault
+
+    def _drawn(self, faults: tuple[str, str]) -> str | None:
+        """Which of these two faults would happen now, if any."""
         drawn = self._random()
         if drawn >= self._probabilities_of[faults]:
             return None
         for fault in faults:
             drawn -= self._probabilities[fault]
             if drawn < 0:
-                self.happened[fault] += 1
                 return fault
         return None
 
@@ -59,14 +65,14 @@ class Chance:
 
     def meet(self) -> None:
         """What may happen to a process between two of its steps."""
-        scheduler = self._scheduler
-        if not scheduler.is_in_task:
+        fault = self._drawn(_PROCESS)
+        if fault is None or not self._scheduler.is_in_task:
             return
-        fault = self.struck(_PROCESS)
+        self.happened[fault] += 1
         if fault == "death":
-            scheduler.kill()
-        elif fault == "stall":
-            scheduler.wait(2 * LEASE)
+            self._scheduler.kill()
+        else:
+            self._scheduler.wait(2 * LEASE)
 
 
 class _RolledBackError(Exception):
@@ -83,7 +89,7 @@ class SharedStore:
     def transaction(self, work: Callable[[Transaction], T], *, patience: float | None = None) -> T:
         """Runs `work`, as often as a client would whose answers get lost."""
         self._chance.point()
-        fault = self._chance.struck(_COMMIT)
+        fault = self._chance.commit()
         if fault == "rollback":
             self._roll_back(work)
         result = self._store.transaction(work, patience=patience)

@@ -22,6 +22,7 @@ from cascade.channels.base import (
     Receipt,
     Result,
     T,
+    Throttled,
     Webhook,
 )
 from cascade.channels.exchange import Ambiguous, Outcome
@@ -108,6 +109,10 @@ class ScriptedProvider:
         if not is_answered or None in answers:
             return Ambiguous("deadline")
         return self._answer(answers)
+
+    def throttle(self, request: HttpRequest[Item]) -> Outcome:
+        """Too many requests: it takes nothing of this one."""
+        return self._answer([Throttled("busy", None)] * len(request.items))
 
     def look_up(self, request: HttpRequest[Pending]) -> Outcome:
         """What is known of the messages of a question."""

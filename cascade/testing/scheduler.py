@@ -38,6 +38,11 @@ class Task(greenlet):
         except KilledError:
             self.is_killed = True
 
+    def check(self) -> None:
+        """What a dead process still tries, such as its `finally`, comes to nothing: KilledError."""
+        if self.is_killed:
+            raise KilledError
+
 
 class Scheduler:
     """Events by virtual time; those of the same moment in random order."""
@@ -53,7 +58,9 @@ class Scheduler:
 
     def after(self, seconds: float, work: Callable[[], object]) -> None:
         """Calls `work` so many seconds from now."""
-        moment = self.clock.now + dt.timedelta(seconds=seconds)
+        self._at(self.clock.now + dt.timedelta(seconds=seconds), work)
+
+    def _at(self, moment: dt.datetime, work: Callable[[], object]) -> None:
         self._count += 1
         heapq.heappush(self._events, (moment, self.rng.random(), self._count, work))
 
@@ -68,34 +75,26 @@ class Scheduler:
         task = getcurrent()
         if not isinstance(task, Task):
             return
-        self._check(task)
-        if self._is_quiet(seconds):
-            return
-        self.after(seconds, task.switch)
-        self.hub.switch()
-        self._check(task)
-
-    def _is_quiet(self, seconds: float) -> bool:
-        """Whether nobody else has anything to do for so long; that time has passed then."""
+        task.check()
         moment = self.clock.now + dt.timedelta(seconds=seconds)
+        if self._is_quiet_until(moment):
+            self.clock.now = moment
+            return
+        self._at(moment, task.switch)
+        self.hub.switch()
+        task.check()
+
+    def _is_quiet_until(self, moment: dt.datetime) -> bool:
+        """Whether nobody else has anything to do by then."""
         events = self._events
-        if moment >= self.horizon or (events and events[0][0] <= moment):
-            return False
-        self.clock.now = moment
-        return True
+        return moment < self.horizon and not (events and events[0][0] <= moment)
 
     def kill(self) -> None:
         """Ends the task that calls it, as SIGKILL does."""
         task = getcurrent()
         if isinstance(task, Task):
             task.is_killed = True
-            self._check(task)
-
-    @staticmethod
-    def _check(task: Task) -> None:
-        """What a dead process still tries, such as its `finally`, comes to nothing."""
-        if task.is_killed:
-            raise KilledError
+            task.check()
 
     @property
     def is_in_task(self) -> bool:
@@ -106,7 +105,7 @@ class Scheduler:
         """Raises KilledError in a task that was killed."""
         task = getcurrent()
         if isinstance(task, Task):
-            self._check(task)
+            task.check()
 
     @property
     def next_at(self) -> dt.datetime | None:

@@ -150,8 +150,10 @@ class Service:
         account = self._account(request.items[0])
         for item in request.items:
             self._calling(item.attempt_id)
-        is_answered = not chance.strikes("unanswered")
-        return self._providers[account].take(request, is_answered=is_answered)
+        provider = self._providers[account]
+        if chance.strikes("throttled"):
+            return provider.throttle(request)
+        return provider.take(request, is_answered=not chance.strikes("unanswered"))
 
     def _account(self, item: Item | Pending) -> str:
         return self._store.tables.attempts[item.attempt_id].account

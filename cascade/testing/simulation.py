@@ -122,9 +122,10 @@ class Simulation:
         first: int = 0,
     ) -> None:
         """Accepts a message to each of `count` imagined people, from number `first` on."""
+        shared = Submission(to="", text=text, policy=policy, priority=priority)
         for start in range(first, first + count, AT_ONCE):
             places = range(start, min(start + AT_ONCE, first + count))
-            self._submit([self._to_person(one, text, policy, priority) for one in places])
+            self._submit([self._to_person(one, shared, Content(text=text)) for one in places])
 
     def cancel(self, message: SimulatedMessage) -> bool:
         """Whether it is cancelled now."""
@@ -171,15 +172,19 @@ class Simulation:
             accepted.append(result)
         return accepted
 
-    def _to_person(
-        self, place: int, text: str, policy: str | Sequence[PolicyStep], priority: Lane
-    ) -> Checked:
-        phone, message_id = phone_of(place), self._new_id()
-        asked = Submission(
-            to=phone, text=text, policy=policy, priority=priority, message_id=message_id
-        )
+    def _to_person(self, place: int, shared: Submission, content: Content) -> Checked:
+        phone = phone_of(place)
         # Such a number needs no check: it is half of what accepting costs.
-        return Checked(asked=asked, phone=phone, content=Content(text=text), message_id=message_id)
+        return Checked(
+            shared=shared,
+            to=phone,
+            phone=phone,
+            content=content,
+            language=None,
+            key=None,
+            send_at=None,
+            message_id=self._new_id(),
+        )
 
     def _new_id(self) -> uuid.UUID:
         """A uuid7 of the virtual time."""

@@ -13,7 +13,7 @@ _SET = 1000  # lines
 
 
 class Trace:
-    """Lines `seconds who what details`, without phone numbers and texts."""
+    """Lines `seconds event`, without phone numbers and texts."""
 
     def __init__(self, clock: VirtualClock, write: Callable[[str], object] | None = None) -> None:
         """`write` is given each line with its newline; without it only the digest is kept."""
@@ -22,9 +22,8 @@ class Trace:
         self._hash = hashlib.blake2b(digest_size=16)
         self._waiting: list[str] = []  # for the hash: in sets, it costs little
 
-    def note(self, who: str, what: str, *details: object) -> None:
-        words = " ".join(map(str, details))
-        line = f"{self._clock.monotonic():.6f} {who} {what} {words}\n"
+    def note(self, event: str) -> None:
+        line = f"{self._clock.monotonic():.6f} {event}\n"
         self._waiting.append(line)
         if len(self._waiting) == _SET:
             self._digest()

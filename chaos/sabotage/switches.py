@@ -31,6 +31,7 @@ from cascade.storage import (
     cascades,
     charges,
     claim,
+    conclude,
     database,
     inbox,
     settle as settling,
@@ -193,12 +194,18 @@ def no_lease() -> None:
 def locks_in_any_order() -> None:
     """Every back end locks in an order of its own, at leisure, and nobody tries again."""
     by_backend = "ORDER BY md5(id::text || pg_backend_pid()) FOR NO KEY UPDATE"
-    for name in ("_WAIT", "_SKIP", "_LOCK_ATTEMPTS"):
+    for module, name, first in (
+        (cascades, "_WAIT", "SELECT CAST("),
+        (cascades, "_SKIP", "SELECT CAST("),
+        (cascades, "_LOCK_ATTEMPTS", "SELECT id,"),
+        (conclude, "_HOLD_MESSAGES", "SELECT id"),
+        (conclude, "_CONCLUDE_ATTEMPTS", "SELECT id,"),
+    ):
         _edit(
-            cascades,
+            module,
             name,
             ("ORDER BY id FOR NO KEY UPDATE", by_backend),
-            ("SELECT id,", "SELECT pg_sleep(0.005), id,"),
+            (first, first.replace("SELECT ", "SELECT pg_sleep(0.005), ")),
         )
     _put(database, is_transient=lambda _: False)
 

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from cascade.channels.base import Pollable
+from cascade.channels.limit import AccountLimits, Limit
 from cascade.channels.registry import (
     account_for,
     environment_name,
+    limits_of,
     load_accounts,
     load_capabilities,
 )
@@ -70,6 +72,36 @@ def test_a_field_of_the_environment_wins_over_the_file():
     accounts = load({**ENVIRON, "CASCADE_SMSC_BASE_URL": "http://127.0.0.1:8900/smsc"})
     assert accounts["smsc"].base_url == "http://127.0.0.1:8900/smsc"
     assert accounts["notify-vk"].base_url == "https://notify.example"
+
+
+def test_the_shipped_limits_are_those_that_the_providers_name():
+    notify = AccountLimits(rate=Limit(50, 1), per_person=Limit(5, 86_400))
+    assert limits_of(load()) == {
+        "notify-vk": notify,
+        "notify-ok": notify,
+        "cloud-whatsapp": AccountLimits(rate=Limit(80, 1), per_person=Limit(1, 6)),
+    }
+
+
+def test_a_limit_may_be_lifted_or_set_by_the_environment():
+    lifted = {
+        f"CASCADE_{account}_{limit}": "unlimited"
+        for account in ("NOTIFY_OK", "CLOUD_WHATSAPP")
+        for limit in ("RATE", "PER_PERSON")
+    }
+    changed = {"CASCADE_NOTIFY_VK_RATE": "unlimited", "CASCADE_SMSC_RATE": "15/s"}
+    assert limits_of(load({**ENVIRON, **lifted, **changed})) == {
+        "notify-vk": AccountLimits(per_person=Limit(5, 86_400)),
+        "smsc": AccountLimits(rate=Limit(15, 1)),
+    }
+
+
+@pytest.mark.parametrize("limit", ["RATE", "PER_PERSON"])
+def test_what_is_no_limit_is_named_with_its_cure(limit: str):
+    told = problems({**ENVIRON, f"CASCADE_SMSC_{limit}": "fifty a second"})
+    assert f"accounts.smsc.{limit.lower()}: " in told
+    assert "write 50/s, 5/d or 1/6s" in told
+    assert f"CASCADE_SMSC_{limit}" in told
 
 
 def test_allowed_addresses_come_as_a_list():

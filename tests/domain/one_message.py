@@ -10,7 +10,7 @@ import datetime as dt
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from cascade.domain import engine
 from cascade.domain.cascade import Attempt, Cascade
@@ -59,8 +59,8 @@ class OneMessage:
             send_at=None if send_in is None else now + dt.timedelta(seconds=send_in),
             now=now,
         )
-        message = a_cascade(replace(first, id=1), policy=policy)
-        self.cascade = replace(message, deadline=end)
+        message = a_cascade(first._replace(id=1), policy=policy)
+        self.cascade = message._replace(deadline=end)
         check_message(self.cascade)
 
     @property
@@ -97,8 +97,8 @@ class OneMessage:
         """Events in one transaction: what one opens has no id yet when the next one comes."""
         for event in events:
             self._put(event(self.cascade, self.now))
-        attempts = tuple(replace(a, id=a.step + 1) for a in self.cascade.attempts)
-        self.cascade = replace(self.cascade, attempts=attempts)
+        attempts = tuple(a._replace(id=a.step + 1) for a in self.cascade.attempts)
+        self.cascade = self.cascade._replace(attempts=attempts)
 
     def claim(self, attempt_id: int) -> Call | None:
         attempt = self.attempt(attempt_id)
@@ -218,7 +218,7 @@ class OneMessage:
         self._change(call.attempt_id, state=state, expires_at=until, due_at=due_at)
 
     def _change(self, attempt_id: int, **fields: object) -> None:
-        changed = replace(self.attempt(attempt_id), **fields)  # type: ignore[arg-type]  # its own
+        changed = self.attempt(attempt_id)._replace(**fields)  # type: ignore[arg-type]  # its own
         self._put(self.cascade.with_attempt(changed))
 
     def _put(self, after: Cascade) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from hypothesis import given, settings, strategies as st
 
-from cascade.domain.message import Content, Template, Text, body_for, fill, unused, words_for
+from cascade.domain.message import Content, Length, Template, Text, body_for, fill, words_for
 from cascade.domain.state import Channel
 
 
@@ -25,14 +25,13 @@ def test_a_place_without_a_value_is_named() -> None:
         words_for(Content(text="#name# #code#", variables={"name": "Аня"}), "sms")
 
 
-def test_a_value_without_a_place_anywhere_is_unused() -> None:
+def test_every_place_of_texts_and_templates_is_named_once_in_order() -> None:
     content = Content(
-        text="#a#",
-        texts={"sms": "#b#"},
-        templates={"whatsapp": a_template(first="#c#")},
-        variables=dict.fromkeys("abcde", "x"),
+        text="#c# #a#",
+        texts={"sms": "#b# #a#"},
+        templates={"whatsapp": a_template(first="#d#")},
     )
-    assert unused(content) == ["d", "e"]
+    assert content.places() == ["c", "a", "b", "d"]
 
 
 def test_a_channel_with_words_of_its_own_is_given_those() -> None:
@@ -92,3 +91,13 @@ def test_no_repr_shows_what_is_said() -> None:
     content = Content(text=secret, variables={"a": secret}, templates={"whatsapp": template})
     for value in (content, template, Text(secret), body_for(content, "sms")):
         assert secret not in repr(value)
+
+
+@settings(deadline=None)
+@given(st.lists(names | st.text(max_size=8)), st.text(max_size=8))
+def test_a_texts_length_is_known_without_filling_it(parts: list[str], value: str) -> None:
+    text = "#".join(parts)
+    length = Length.of(text)
+    variables = dict.fromkeys(length.places, value)
+
+    assert length.filled(variables) == len(fill(text, variables))

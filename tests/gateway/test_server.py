@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from cascade.gateway.app import BODY_LIMIT
+from cascade.gateway.webhooks import BODY_LIMIT
 from tests.channels.samples import TOKEN
 from tests.gateway.serving import HurriedProtocol, Slow, serving
 from tests.gateway.test_webhooks import notify

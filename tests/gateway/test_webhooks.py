@@ -15,7 +15,8 @@ from starlette.applications import Starlette
 
 from cascade.channels.base import Accepted, Adapter, Receipt, Webhook
 from cascade.channels.notify import Notify
-from cascade.gateway.app import BODY_LIMIT, make_app
+from cascade.gateway.app import make_app
+from cascade.gateway.webhooks import BODY_LIMIT
 from cascade.services.collect import collect
 from cascade.storage.sealing import Keyring
 from tests.channels.samples import SECRET, TOKEN

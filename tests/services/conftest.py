@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import OperationalError
 
 from cascade.channels.base import Adapter, Item, Pending
+from cascade.channels.limits import Limits
 from cascade.channels.threaded import ThreadedTransport
 from cascade.channels.transport import Transport
 from cascade.services.deployment import Deployment, Ledger
@@ -78,6 +79,7 @@ def deployed(ledger: Ledger) -> Iterator[Deployed]:
         ledger: Ledger = ledger,
         flight: int = 4,
         clock: Callable[[], float] = time.monotonic,
+        limits: Limits | None = None,
     ) -> Deployment:
         transport = ThreadedTransport[Item](flight=flight, deadline=3, clock=clock)
         poll_transport = ThreadedTransport[Pending](flight=flight, deadline=1)
@@ -87,6 +89,7 @@ def deployed(ledger: Ledger) -> Iterator[Deployed]:
             adapters={one.account: one for one in adapters},
             transport=transport,
             poll_transport=poll_transport,
+            limits=limits,
         )
 
     yield make

@@ -3,13 +3,12 @@ from __future__ import annotations
 import datetime as dt
 import json
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from cascade.channels.base import Accepted, Unavailable, Unsupported
 from cascade.domain.hint import Hint
@@ -20,6 +19,7 @@ from cascade.storage import claim as claiming
 from cascade.storage.claim import claim
 from cascade.storage.database import transaction
 from cascade.storage.rows import as_ids
+from tests.services.backlog import backlog, nodes
 from tests.services.journey import PHONE, WORDS, Journey, a_step
 
 
@@ -176,59 +176,21 @@ def test_no_claim_follows_a_delivery(journey: Journey):
     assert journey.state(message_id) == AttemptState.DELIVERED
 
 
-# The planner trap of performance: with stale statistics a partial index on live rows looks empty,
-# and a claim by ids becomes a scan of the whole backlog.
-LIVE = 20_000
-
-
-def _backlog(connection: Connection) -> list[int]:
-    """20,000 live attempts in new tables, behind statistics of a quiet moment."""
-    connection.execute(text("TRUNCATE cascade.messages CASCADE"))
-    connection.execute(text("ANALYZE cascade.attempts"))
-    connection.execute(text("ANALYZE cascade.messages"))
-    policy_id = connection.execute(text("SELECT min(id) FROM cascade.policies")).scalar_one()
-    connection.execute(
-        text("""
-            INSERT INTO cascade.messages (id, sender, recipient, recipient_hash, content,
-                policy_id, lane, state, deadline, created_at)
-            SELECT gen_random_uuid(), 'default', '\\x00', '\\x00', '\\x00', :policy_id, 'normal',
-                'in_progress', cascade.clock() + interval '1 day', cascade.clock()
-            FROM generate_series(1, :live)
-        """),
-        {"policy_id": policy_id, "live": LIVE},
-    )
-    ids = connection.execute(
-        text("""
-            INSERT INTO cascade.attempts (message_id, step, channel, account, state, lane, ttl,
-                ttl_minimum, due_at, expires_at, client_ref, created_at)
-            SELECT id, 0, 'vk', 'notify-vk', 'queued', 'normal', 60, 0, cascade.clock(),
-                deadline, md5(id::text), cascade.clock()
-            FROM cascade.messages
-            RETURNING id
-        """)
-    )
-    return list(ids.scalars())
-
-
-def _nodes(plan: dict[str, Any]) -> Sequence[dict[str, Any]]:
-    return [plan, *(node for part in plan.get("Plans", []) for node in _nodes(part))]
-
-
 def test_a_claim_by_ids_never_looks_through_the_backlog(journey: Journey):
     with journey.engine.connect() as connection:
-        ids = _backlog(connection)
+        ids = backlog(connection)
         statement = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {claiming._CLAIM.text}")
         plan = connection.execute(
             statement, {"ids": as_ids(ids[5000:5200]), "lease": LEASE}
         ).scalar_one()
         connection.rollback()
 
-    nodes = _nodes((plan if isinstance(plan, list) else json.loads(plan))[0]["Plan"])
-    scans = [node for node in nodes if node.get("Relation Name") in {"attempts", "messages"}]
+    found = nodes((plan if isinstance(plan, list) else json.loads(plan))[0]["Plan"])
+    scans = [node for node in found if node.get("Relation Name") in {"attempts", "messages"}]
     seen = [
         (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
         for node in scans
     ]
-    assert {node.get("Index Name") for node in nodes}.isdisjoint({"attempts_due_idx"})
+    assert {node.get("Index Name") for node in found}.isdisjoint({"attempts_due_idx"})
     assert scans
     assert max(seen) <= 400

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from cascade.domain.errors import InvalidInputError
 from cascade.domain.message import Content, Template, body_for
+from cascade.domain.state import Channel
 from cascade.services.sealed import open_content
 from cascade.storage.claim import Claimed
 from tests.services.journey import Journey
@@ -38,6 +40,24 @@ def test_each_row_is_told_in_its_own_language(journey: Journey):
         Template("ready", "ru", {"1": "7"}),
         Template("ready", "de", {"1": "8"}),
     ]
+
+
+def test_what_is_no_plain_dict_or_str_is_sent_like_one(journey: Journey):
+    message_id = journey.send(
+        text="#n#",
+        texts={Channel.SMS: "№ #n#"},
+        templates={Channel.WHATSAPP: Template("ready", "ru", MappingProxyType({"1": "#n#"}))},
+        variables=MappingProxyType({"n": "7"}),
+        key="order-1",
+    )
+
+    [claimed] = journey.claim(message_id)
+    assert content_of(journey, claimed) == Content(
+        text="#n#",
+        texts={"sms": "№ #n#"},
+        variables={"n": "7"},
+        templates={"whatsapp": Template("ready", "ru", {"1": "#n#"})},
+    )
 
 
 def test_a_template_keeps_the_language_that_it_was_given(journey: Journey):

@@ -237,7 +237,7 @@ def test_receipts_that_were_set_aside_are_counted(journey: Journey):
 
 def test_deliveries_without_a_price_are_counted(journey: Journey):
     message = journey.send()
-    journey.change("TRUNCATE cascade.rates CASCADE")
+    journey.change("TRUNCATE cascade.rates")
     journey.deliver(message)
 
     found = look("unrated")["unrated"]
@@ -399,7 +399,7 @@ def test_another_hash_key_is_noticed(journey: Journey, setenv: Setenv):
 
 
 def test_policies_that_never_came_into_the_database_are_red(journey: Journey):
-    journey.change("TRUNCATE cascade.policies CASCADE")
+    journey.change("TRUNCATE cascade.policies")
 
     assert "default" in red("synced", cure="cascade policies sync").seen
 
@@ -419,6 +419,25 @@ def test_files_that_are_newer_than_the_database_are_a_warning(
     found = look("synced")["synced"]
     assert found.state is Health.WARNING
     assert found.seen.endswith("policy patient, 1 rates")
+
+
+def test_limits_are_kept_where_the_broker_is_or_at_an_address_of_their_own(
+    setenv: Setenv, limits_url: str
+):
+    assert look("limits")["limits"].seen == "no account has one"
+    setenv("CASCADE_SMSC_RATE", "15/s")
+    setenv("CASCADE_LIMITS_URL", limits_url)
+    assert look("limits")["limits"].seen == "kept for smsc"
+    setenv("CASCADE_LIMITS_URL", moved(limits_url, closed_port()))
+    red("limits", cure="start it, or mend CASCADE_LIMITS_URL")
+
+
+def test_limits_that_no_server_keeps_are_red(setenv: Setenv, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("CASCADE_LIMITS_URL", raising=False)
+    setenv("CASCADE_BROKER_URL", "amqp://guest:guest@127.0.0.1//")
+    assert state("limits") is Health.OK
+    setenv("CASCADE_SMSC_PER_PERSON", "1/m")
+    assert "smsc" in red("limits", cure="set it to a redis:// address").seen
 
 
 def test_settings_are_told_all_at_once(monkeypatch: pytest.MonkeyPatch):

@@ -209,6 +209,22 @@ def test_a_refused_row_is_named_and_stops_nobody(journey: Journey, hints: list[H
     assert len(hints) == count(journey, "messages") == 2
 
 
+def test_each_row_of_a_set_keeps_its_own_time(journey: Journey, hints: list[Hint]):
+    now = journey.row("SELECT cascade.clock()")[0]
+    times = [None, now + dt.timedelta(hours=1), now + dt.timedelta(hours=2), None]
+    rows: list[Row] = [{"to": PHONE, "send_at": time} for time in times]
+
+    report = journey.cascade.send_many(rows, text=WORDS)
+
+    ids = [one for one in report.ids if one is not None]
+    assert [journey.message(one).send_at for one in ids] == times
+    assert [journey.state(one) for one in ids] == ["queued", "scheduled", "scheduled", "queued"]
+    assert [journey.attempt(one).due_at for one in ids[1:3]] == times[1:3]
+    assert [hint.attempt_id for hint in hints] == [
+        journey.attempt(one).id for one in (ids[0], ids[3])
+    ]
+
+
 def test_a_set_of_one_key_and_one_request_is_one_message(journey: Journey):
     report = journey.cascade.send_many([{"to": PHONE, "key": "k"}] * 3, text=WORDS)
 
@@ -248,6 +264,10 @@ LATER = dt.datetime(2090, 1, 1, tzinfo=dt.UTC)
         ("texts['sms']", {"texts": {"sms": LONE}}),
         ("texts['pigeon']", {"texts": {"pigeon": "x"}}),
         ("variables['day']", {"texts": {"sms": "#day#"}}),
+        (
+            "variables['day']",
+            {"texts": {"vk": "#day#"}, "templates": {"vk": Template("t", "ru", {})}},
+        ),
         ("language", {"text": {"ru": "Привет"}}),
         ("language", {"text": {"ru": "Привет"}, "language": "en"}),
         ("language", {"texts": {"sms": {"ru": "Привет"}}, "language": "en"}),

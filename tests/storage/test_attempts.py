@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from cascade.channels.base import Accepted
@@ -23,7 +21,7 @@ def test_no_write_moves_an_attempt_down_even_with_an_old_value_in_hand(journey: 
     )[message_id].current
     journey.deliver(message_id)
 
-    transaction(journey.engine, lambda c: update_attempts(c, [replace(old, error="late")]))
+    transaction(journey.engine, lambda c: update_attempts(c, [old._replace(error="late")]))
 
     attempt = journey.attempt(message_id)
     assert (attempt.state, attempt.error) == (AttemptState.DELIVERED, None)

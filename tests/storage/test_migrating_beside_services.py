@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import datetime as dt
-
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -15,6 +13,7 @@ from cascade.domain.errors import TryAgainError
 from cascade.storage import migrations
 from cascade.storage.database import connect
 from cascade.storage.migrate import upgrade
+from tests.storage.waiting import wait_for_one_that_waits
 
 
 pytestmark = pytest.mark.integration
@@ -50,21 +49,6 @@ def use(connection: Connection, table: str, mode: str = READ) -> None:
     """What a service's statement locks, to the end of its transaction."""
     connection.execute(text(f"SET LOCAL lock_timeout = '{SERVICE_TIMEOUT}'"))
     connection.execute(text(f"LOCK TABLE cascade.{table} IN {mode} MODE"))
-
-
-def wait_for_one_that_waits(engine: Engine, what: str) -> dt.datetime:
-    """Until a statement like this waits for another transaction; when it began."""
-    statement = text(
-        "SELECT query_start FROM pg_stat_activity"
-        " WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE :what"
-    )
-    for _ in range(500):
-        with engine.begin() as connection:
-            for [begun_at] in connection.execute(statement, {"what": what}):
-                assert isinstance(begun_at, dt.datetime)
-                return begun_at
-            connection.execute(text("SELECT pg_sleep(0.02)"))
-    raise AssertionError("nothing waits")
 
 
 def revision(engine: Engine) -> str:

@@ -8,8 +8,11 @@ from alembic import command
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from cascade.channels.base import Accepted
 from cascade.storage.migrate import configuration, downgrade, upgrade
 from cascade.storage.tables import metadata
+from tests.services.journey import Journey
+from tests.storage.waiting import wait_for_one_that_waits
 
 
 pytestmark = pytest.mark.integration
@@ -115,6 +118,69 @@ def test_two_processes_that_migrate_at_once_migrate_once(bare_engine: Engine):
 def test_a_policy_or_rate_is_never_changed(ledger, change: str):
     with pytest.raises(DBAPIError, match="never changed"), ledger.engine.begin() as connection:
         connection.execute(text(change))
+
+
+@pytest.mark.parametrize(
+    ("change", "child"),
+    [
+        ("DELETE FROM cascade.messages", "attempts"),
+        ("DELETE FROM cascade.attempts", "charges"),
+        (
+            "WITH gone AS (DELETE FROM cascade.charges) DELETE FROM cascade.attempts",
+            "provider_refs",
+        ),
+        ("WITH gone AS (DELETE FROM cascade.events) DELETE FROM cascade.messages", "attempts"),
+    ],
+)
+def test_what_others_refer_to_is_not_deleted(journey: Journey, change: str, child: str):
+    message = journey.send()
+    journey.call(message, Accepted(("ref",)))
+    journey.deliver(message)
+
+    with (
+        pytest.raises(IntegrityError, match=f"referred to by rows of {child}"),
+        journey.engine.begin() as connection,
+    ):
+        connection.execute(text(change))
+
+
+def test_a_message_is_deleted_together_with_all_that_refers_to_it(journey: Journey):
+    message = journey.send()
+    journey.call(message, Accepted(("ref",)))
+    journey.deliver(message)
+
+    deleted = journey.change(
+        "WITH refs AS (DELETE FROM cascade.provider_refs),"
+        " money AS (DELETE FROM cascade.charges), told AS (DELETE FROM cascade.events),"
+        " tried AS (DELETE FROM cascade.attempts) DELETE FROM cascade.messages"
+    )
+
+    assert deleted == 1
+
+
+def test_a_charge_that_is_being_written_keeps_its_attempt(journey: Journey):
+    message = journey.send()
+    attempt = journey.attempt(message).id
+    booking = journey.engine.connect()
+    booking.execute(
+        text("SELECT FROM cascade.attempts WHERE id = :id FOR NO KEY UPDATE"), {"id": attempt}
+    )
+
+    with ThreadPoolExecutor(1) as pool:
+        deleting = pool.submit(journey.change, "DELETE FROM cascade.attempts")
+        wait_for_one_that_waits(journey.engine, "DELETE%")
+        booking.execute(
+            text(
+                "INSERT INTO cascade.charges (attempt_id, units, occurred_at)"
+                " VALUES (:id, 1, now())"
+            ),
+            {"id": attempt},
+        )
+        booking.commit()
+
+        with pytest.raises(IntegrityError, match="referred to by rows of charges"):
+            deleting.result()
+    booking.close()
 
 
 def test_the_lattice_is_the_order_of_the_enum(engine: Engine):

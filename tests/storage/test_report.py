@@ -168,6 +168,17 @@ def test_the_outcomes_of_a_channel_add_up_to_its_attempts(journey: Journey):
     )
 
 
+def test_what_expired_before_its_call_is_told_apart(journey: Journey):
+    viber(journey)
+    journey.policy(a_step(Channel.VIBER, max_wait=30))
+    journey.send()
+    expire(journey)
+
+    attempts = channel(total(journey), "viber").attempts
+
+    assert (attempts.expired, attempts.in_queue, attempts.called) == (2, 1, 1)
+
+
 def test_a_step_that_no_time_is_left_for_is_skipped(journey: Journey):
     journey.policy(a_step(Channel.VK), a_step(Channel.VIBER, ttl_minimum=600))
     message_id = journey.send(deadline=journey.row("SELECT now() + interval '5 min'")[0])

@@ -103,6 +103,58 @@ def test_what_has_no_time_left_is_not_claimed(bench: Bench) -> None:
     assert bench.claim(FIRST) == []
 
 
+def test_what_waits_for_a_claim_is_told_with_the_time_it_has(bench: Bench):
+    for _ in range(2):
+        bench.send(policy="code")
+    bench.claim((1, 0))
+    bench.advance(5)
+    ids = [bench.attempt_id((place, 0)) for place in range(2)]
+    [one] = bench.do(lambda t: t.queued([*ids, 10_000_000]))
+    assert (one.attempt_id, one.account, one.tries) == (ids[0], "devino-viber", 0)
+    assert one.seconds_left == 10
+    bench.advance(11)
+    assert bench.do(lambda t: t.queued(ids)) == []
+
+
+def test_what_is_put_off_comes_when_it_is_time_and_not_after_its_end(bench: Bench):
+    bench.send(policy="code")
+    one = bench.attempt_id(FIRST)
+    bench.advance(2)
+    assert len(bench.do(lambda t: t.requeue(Lane.NORMAL, 9))) == 1
+    bench.do(lambda t: t.put_off({one: 3.5}))
+    found = []
+    for _ in range(7):
+        bench.advance(1)
+        found.append(len(bench.do(lambda t: t.requeue(Lane.NORMAL, 9))))
+    assert found == [0, 0, 0, 1, 0, 1, 0]
+    bench.do(lambda t: t.put_off({one: 100}))
+    bench.advance(6)
+    assert [*_expired(bench)] == [one]
+
+
+def test_what_is_claimed_is_not_put_off_nor_given_up(claimed: Bench):
+    one = claimed.attempt_id(FIRST)
+    claimed.do(lambda t: t.put_off({one: 3}))
+    assert claimed.do(lambda t: t.give_up([one])) == {}
+    assert claimed.state(FIRST) is AttemptState.SENDING
+
+
+def test_what_is_given_up_before_its_call_is_over_at_once(bench: Bench):
+    bench.send()
+    one = bench.attempt_id(FIRST)
+    assert bench.do(lambda t: t.give_up([one])) == {one: bench.messages[0]}
+    assert bench.do(lambda t: t.queued([one])) == []
+    assert [*_expired(bench)] == [one]
+    assert bench.cascades()[0].attempts[0].error == "rate_limit"
+
+
+def test_what_was_called_is_not_given_up(claimed: Bench):
+    claimed.do(lambda t: t.settle_unsent([unsent(claimed)]))
+    claimed.advance(3)
+    claimed.do(lambda t: t.requeue(Lane.NORMAL, 9))
+    assert claimed.do(lambda t: t.give_up([claimed.attempt_id(FIRST)])) == {}
+
+
 def test_a_refused_call_goes_back_for_the_claim_that_made_it_alone(claimed: Bench) -> None:
     stale = replace(unsent(claimed), tries=7)
     assert claimed.do(lambda t: t.settle_unsent([stale])) == 0
@@ -302,7 +354,7 @@ class _Life:
     def rows(self) -> object:
         """All but the attempts' own numbers."""
         return [
-            replace(one, attempts=tuple(replace(a, id=None) for a in one.attempts))
+            one._replace(attempts=tuple(a._replace(id=None) for a in one.attempts))
             for one in self.bench.cascades()
         ]
 

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import subprocess
-import sys
+import functools
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -167,10 +167,20 @@ def a_storm(seed: int, messages: int, trace: Callable[[str], object] | None = No
 
 @pytest.mark.parametrize("seed", range(3))
 def test_nothing_is_lost_sent_twice_or_mischarged_on_a_bad_day(seed: int) -> None:
-    outcome = a_storm(seed, 300)
+    outcome = a_storm(seed, 200)
     outcome.assert_sound()
-    assert outcome.messages == 300
-    assert min(outcome.faults.values()) > 0
+    assert outcome.messages == 200
+
+
+def test_each_fault_happens() -> None:
+    names = {one.name for one in fields(Faults)}
+    simulation = Simulation(POLICIES, faults=Faults(**dict.fromkeys(names, 0.08)))
+    simulation.react("vk", unsupported())
+    for first in range(100):  # each a hint of its own
+        simulation.later(first, functools.partial(simulation.campaign, 1, first=first))
+    outcome = simulation.run()
+    outcome.assert_sound()
+    assert outcome.faults.keys() == names
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -187,24 +197,6 @@ def test_one_seed_is_one_trace() -> None:
         a_storm(seed, 40, trace.append)
     first, again, other = ("".join(trace) for trace in traces)
     assert first == again != other
-
-
-def test_a_trace_does_not_depend_on_the_process() -> None:
-    program = (
-        "import sys; from tests.testing.test_simulation import a_storm;"
-        "a_storm(5, 40, sys.stdout.write)"
-    )
-    other = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=CONFIG.parent,
-        env={"PYTHONHASHSEED": "7", "PYTHONUTF8": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    ours: list[str] = []
-    a_storm(5, 40, ours.append)
-    assert other.stdout == "".join(ours)
 
 
 def test_what_a_provider_forgets_to_tell_is_unheard_and_no_breach() -> None:

@@ -74,16 +74,17 @@ class Accepting(Operations):
         for one in fresh:
             row = MessageRow(
                 id=one.id,
-                policy_id=one.policy_id,
-                policy=self.tables.policies[one.policy_id],
-                lane=one.lane,
-                deadline=one.deadline,
+                policy_id=one.terms.policy_id,
+                policy=self.tables.policies[one.terms.policy_id],
+                lane=one.terms.lane,
+                deadline=one.terms.deadline,
                 created_at=now,
                 recipient=one.recipient,
+                recipient_hash=one.recipient_hash,
                 content=one.content,
             )
             self.tables.put(self.tables.messages, one.id, row)
-            hints += self.insert_attempt(one.id, one.first, now)
+            hints += self.insert_attempt(one.id, one.terms.first, now)
         return hints
 
     def insert_attempt(self, message_id: uuid.UUID, new: Attempt, now: dt.datetime) -> list[Hint]:

@@ -43,6 +43,13 @@ class Advancing(Accepting):
             attempts=tuple(map(self.tables.attempt, row.attempt_ids)),
         )
 
+    def conclude(
+        self,
+        attempt_ids: Iterable[int],  # noqa: ARG002  # all are left to the engine
+        message_ids: Iterable[uuid.UUID],  # noqa: ARG002  # nobody else holds anything
+    ) -> list[Delivered]:
+        return []
+
     def write(
         self,
         before: Mapping[uuid.UUID, Cascade],

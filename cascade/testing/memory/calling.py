@@ -1,13 +1,15 @@
-"""Calling in memory: what `storage/claim.py` and `settle.py` do by SQL."""
+"""Calling in memory: what `storage/queueing.py`, `claim.py` and `settle.py` do by SQL."""
 
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from cascade.domain.state import AttemptState, MessageState
 from cascade.storage.claim import Claimed
+from cascade.storage.queueing import Queued
 from cascade.storage.settle import Taken, Unclear, Unsent
 from cascade.testing.memory.operations import Operations
 from cascade.testing.memory.rows import AttemptRow, MessageRow, RefRow
@@ -18,6 +20,37 @@ SENDING, UNKNOWN, SENT = AttemptState.SENDING, AttemptState.UNKNOWN, AttemptStat
 
 class Calling(Operations):
     """Claims and what became of calls."""
+
+    def queued(self, attempt_ids: Iterable[int]) -> list[Queued]:
+        now = self.now()
+        return [
+            Queued(
+                attempt_id=row.id,
+                account=row.account,
+                tries=row.tries,
+                seconds_left=(row.expires_at - now).total_seconds(),
+            )
+            for row in self._queued(attempt_ids)
+            if row.expires_at > now
+        ]
+
+    def put_off(self, waits: Mapping[int, float]) -> None:
+        for row in self._queued(waits):
+            slot = self.now() + dt.timedelta(seconds=waits[row.id])
+            self.tables.put_attempt(row._replace(due_at=min(slot, row.expires_at), hints=0))
+
+    def give_up(self, attempt_ids: Iterable[int]) -> Mapping[int, uuid.UUID]:
+        now = self.now()
+        hopeless = [row for row in self._queued(attempt_ids) if row.started_at is None]
+        for row in hopeless:
+            over_at = min(row.expires_at, now)
+            given_up = row._replace(expires_at=over_at, due_at=now, error="rate_limit")
+            self.tables.put_attempt(given_up)
+        return {row.id: row.message_id for row in hopeless}
+
+    def _queued(self, attempt_ids: Iterable[int]) -> list[AttemptRow]:
+        found = (self.tables.attempts.get(one) for one in sorted(set(attempt_ids)))
+        return [row for row in found if row and row.state is AttemptState.QUEUED]
 
     def claim(self, attempt_ids: Iterable[int], *, lease: float) -> list[Claimed]:
         found = (self.tables.attempts.get(one) for one in sorted(set(attempt_ids)))
@@ -55,6 +88,7 @@ class Calling(Operations):
             seconds_left=(expires_at - now).total_seconds(),
             ttl_minimum=row.ttl_minimum,
             recipient=message.recipient,
+            recipient_hash=message.recipient_hash,
             content=message.content,
         )
 

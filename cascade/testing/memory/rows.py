@@ -23,6 +23,7 @@ class MessageRow(NamedTuple):
     deadline: dt.datetime
     created_at: dt.datetime
     recipient: bytes
+    recipient_hash: bytes
     content: bytes
     attempt_ids: tuple[int, ...] = ()  # in the order of the steps
     state: MessageState = MessageState.IN_PROGRESS

@@ -49,6 +49,7 @@ class MemoryStore:
     ) -> None:
         """`watch` is told of each transaction that wrote messages, attempts or charges."""
         self.tables = Tables(clock, policies=policies, channels=channels or {}, rates=rates)
+        self._transaction = MemoryTransaction(self.tables)  # they come one after the other
         self._watch = watch
 
     def transaction(
@@ -59,7 +60,7 @@ class MemoryStore:
     ) -> T:
         """Runs `work`; what it raises takes back all that it wrote."""
         try:
-            result = work(MemoryTransaction(self.tables))
+            result = work(self._transaction)
         except BaseException:
             self.tables.undo()
             raise
