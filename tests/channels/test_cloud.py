@@ -133,6 +133,27 @@ def test_each_error_has_its_result(cloud, item, http, code, result):
     assert cloud.results_of(request, response) == [result]
 
 
+@pytest.mark.parametrize(
+    ("http", "codes", "result"),
+    [
+        (400, (4, 80007, 130429), Throttled),
+        (400, (2, 131000, 131016, 131057, 135000), Unavailable),
+        (400, (131026,), Unsupported),
+        (400, (131021, 130472, 131049, 131050), Undeliverable),
+        (500, (0, 190, 3, 10, 131005, *range(200, 300)), Rejected),
+        (500, (33, 100, 131008, 131009, 131048, 131064, 131030, 131047), Rejected),
+        (500, (132000, 132001, 132005, 132007, 132008, 132012, 132015, 132016), Rejected),
+        (500, (131042, 131044, 368, 130497, 131031, 131037, 131045), Rejected),
+        (500, (131051, 131052, 131053, 131062, 131063, 137000), Rejected),
+    ],
+)
+def test_a_code_says_more_than_the_status(cloud, item, http, codes, result):
+    (request,) = cloud.requests_for([item])
+    for code in codes:
+        response = answer(json.dumps({"error": {"code": code}}), status=http)
+        assert cloud.results_of(request, response) == [result(str(code))]
+
+
 @pytest.mark.parametrize("secret", ["canary-secret-new", "canary-secret-old"])
 def test_every_active_secret_may_sign(cloud, secret):
     body = notification(status("read")).encode()

@@ -101,8 +101,11 @@ def test_every_request_has_a_nonce_of_its_own(notify):
         (200, "UNSUPPORTED_TEMPLATE", Rejected),
         (401, "INCORRECT_SIGNATURE", Rejected),
         (403, "NOT_ALLOWED_IP", Rejected),
-        (400, "INVALID_TTL", Rejected),
-        (400, "INVALID_REQUEST", Rejected),
+        (500, "INCORRECT_SIGNATURE", Rejected),  # a code says more than the status
+        (500, "NOT_ALLOWED_IP", Rejected),
+        (500, "INVALID_TTL", Rejected),
+        (500, "INVALID_REQUEST", Rejected),
+        (400, "THROTTLED", Throttled),
         (400, "INVALID_PHONE", Undeliverable),
         (503, "UNAVAILABLE", Unavailable),
         (200, "NEW_CODE", Unknown),

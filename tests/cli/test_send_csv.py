@@ -437,7 +437,7 @@ def test_a_run_that_is_killed_goes_on_and_every_row_is_sent_once(
 def test_an_interrupted_run_says_how_far_it_came(
     a_file, environment: dict[str, str], journey: Journey
 ):
-    process = begun(journey, environment, a_file(*many(4000)))
+    process = begun(journey, environment, a_file(*many(40_000)))
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
 
