@@ -75,7 +75,7 @@ def test_a_task_is_told_ids_and_says_what_it_did(
 ) -> None:
     for task in tasks.values():
         if task["name"].startswith("deliver."):
-            assert re.fullmatch(r"\[\[\d+(, \d+)*\]\]", task["args"])
+            assert re.fullmatch(r"\(\[\d+(, \d+)*\],\)", task["args"])
             assert re.match(r"'(claimed=\d+|idle)", task["result"])
         elif task["name"] == "cascade.enqueue":
             assert re.fullmatch(r"\(\S*\)", task["args"])  # the message's id, nothing sealed

@@ -198,7 +198,8 @@ def test_by_tls_the_checked_address_is_connected_to_and_the_name_is_verified(
 def test_an_endpoint_that_never_answers_costs_its_deadline():
     found, took = misbehaved(lambda connection: connection.hang())
 
-    assert found.error == "deadline"
+    # Whoever notices first: the one who waits, or the connection.
+    assert found.error in {"deadline", "ReadTimeoutError"}
     assert took < 2
 
 

@@ -196,12 +196,8 @@ def test_it_looks_at_nothing_but_its_messages(journey: Journey) -> None:
         seen = _seen(connection, concluding._CONCLUDE_ATTEMPTS.text, values)
         connection.rollback()
 
-    assert seen == {
-        "attempts": 200,
-        "messages": 200,
-        "policies": 200,
-        "channels": seen["channels"],
-    }
+    # There are few policies and channels, which are read as a whole.
+    assert (seen["attempts"], seen["messages"]) == (200, 200)
 
 
 def _seen(connection: Connection, statement: str, values: dict[str, Any]) -> dict[str, int]:
