@@ -20,12 +20,22 @@ from tenacity import (
 
 T = TypeVar("T")
 
-# Connection lost, server going down or coming up, serialization failure, deadlock.
-_TRANSIENT = ("08", "57P01", "57P02", "57P03", "40001", "40P01")
+# Connection lost, server going down or coming up, serialization failure, deadlock, a transaction
+# that was idle for too long: its process had been stopped.
+_TRANSIENT = ("08", "57P01", "57P02", "57P03", "40001", "40P01", "25P03")
 
 # Waiting for a lock, a statement; out of disk, memory or connections; read-only after a failover;
-# idle in a transaction; the system underneath.
-_PASSING = ("55P03", "57014", "53", "25006", "25P03", "58")
+# the system underneath.
+_PASSING = ("55P03", "57014", "53", "25006", "58")
+
+# A process that is frozen in a transaction loses its locks before those give up who wait for them.
+_LIMITS = {
+    "statement_timeout": "15s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "4s",
+    "timezone": "UTC",
+    "search_path": "public",
+}
 
 # All shared time. A scalar subquery: a bare volatile call would keep an index from being used.
 CLOCK = "(SELECT cascade.clock())"
@@ -45,8 +55,7 @@ def connect(url: str, *, pool_size: int = 2) -> Engine:
             "connect_timeout": 5,
             "keepalives_idle": 30,
             "tcp_user_timeout": 10_000,
-            "options": "-c statement_timeout=15000 -c lock_timeout=5000"
-            " -c idle_in_transaction_session_timeout=30000 -c timezone=UTC -c search_path=public",
+            "options": " ".join(f"-c {name}={value}" for name, value in _LIMITS.items()),
         },
     )
 

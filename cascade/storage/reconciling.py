@@ -321,8 +321,12 @@ def compare_in_database(
 
 
 def _be_patient(connection: Connection) -> None:
+    # Between its statements, lines of a file are read.
     connection.execute(
-        text("SELECT set_config('statement_timeout', :milliseconds, true)"),
+        text(
+            "SELECT set_config('statement_timeout', :milliseconds, true),"
+            " set_config('idle_in_transaction_session_timeout', :milliseconds, true)"
+        ),
         {"milliseconds": str(int(PATIENCE.total_seconds() * 1000))},
     )
 
