@@ -136,6 +136,8 @@ def _cancelled(status: MessageStatus) -> str:
 
 def _over(status: MessageStatus, attempt: AttemptStatus) -> str:
     """The step's time was over; what came later is told where it came."""
+    if attempt.error == "rate_limit":  # it was given up at once: nothing was waited for
+        return f"not sent: by the rate of {attempt.account} its turn would have come too late"
     if attempt.started_at is None:
         opened = max(attempt.created_at, status.send_at or attempt.created_at)
         return f"not sent within {span(attempt.expires_at - opened)} of waiting: expired"

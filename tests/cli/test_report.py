@@ -211,6 +211,21 @@ def test_what_is_unusual_is_said(campaign: Journey, run: Run):
     assert "deliveries without a rate: 1" in said
 
 
+def test_what_expired_in_the_queue_is_told_apart(campaign: Journey, run: Run):
+    campaign.policy(a_step(Channel.VIBER, max_wait=20))
+    campaign.send()
+    campaign.policy(a_step(Channel.VIBER))
+    campaign.call(campaign.send(), Accepted())
+    campaign.advance(62)
+    campaign.tick()
+
+    said = run("report").stdout
+    [row] = rows(run("report", "--by", "channel", "--csv", "-").stdout)[:1]
+
+    assert re.search(r"\n  expired +2 +0 *\n    in the queue +1 +0 *\n", said)
+    assert (row["expired"], row["in_queue"]) == ("2", "1")
+
+
 def test_only_what_was_asked_for_is_reported(campaign: Journey, run: Run):
     one = json.loads(run("report", "--json", "--sender", "shop", "--policy", "default").stdout)
     none = json.loads(run("report", "--json", "--until", "2020-01-01").stdout)

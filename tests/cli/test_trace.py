@@ -54,6 +54,13 @@ def hear_native(
     journey.collect()
 
 
+def give_up(journey: Journey, message_id: uuid.UUID) -> None:
+    """As a deliverer does where the account's rate leaves no time for the call."""
+    ids = [journey.attempt(message_id).id]
+    journey.ledger.store.transaction(lambda t: t.give_up(ids))
+    journey.tick()
+
+
 def now(journey: Journey) -> dt.datetime:
     return journey.row("SELECT cascade.clock()")[0]
 
@@ -200,6 +207,17 @@ def test_a_step_that_waited_too_long_is_told_as_never_sent(journey: Journey, wor
     ]
     assert re.fullmatch(
         r"undelivered after 2\d\.\d s; 0 channels called; cost nothing", summary(message_id)
+    )
+
+
+def test_a_step_that_a_rate_left_no_time_for_is_told_so(journey: Journey, words):
+    journey.policy(a_step(Channel.VK), a_step(Channel.SMS))
+    message_id = journey.send()
+    give_up(journey, message_id)
+
+    assert words(message_id)[0] == (
+        "vk",
+        "not sent: by the rate of notify-vk its turn would have come too late, so sms was next",
     )
 
 

@@ -179,6 +179,19 @@ def test_what_expired_before_its_call_is_told_apart(journey: Journey):
     assert (attempts.expired, attempts.in_queue, attempts.called) == (2, 1, 1)
 
 
+def test_what_was_given_up_as_a_rate_left_no_time_for_it_expired_before_its_call(
+    journey: Journey,
+):
+    journey.policy(a_step(Channel.VIBER))
+    ids = [journey.attempt(journey.send()).id]
+    journey.ledger.store.transaction(lambda t: t.give_up(ids))
+    journey.tick()
+
+    attempts = channel(total(journey), "viber").attempts
+
+    assert (attempts.expired, attempts.in_queue, attempts.called) == (1, 1, 0)
+
+
 def test_a_step_that_no_time_is_left_for_is_skipped(journey: Journey):
     journey.policy(a_step(Channel.VK), a_step(Channel.VIBER, ttl_minimum=600))
     message_id = journey.send(deadline=journey.row("SELECT now() + interval '5 min'")[0])
