@@ -61,4 +61,4 @@ def _run(app: Celery, broker: redis.Redis, count: int) -> None:
     for _ in range(count):
         app.send_task("noop")
     while broker.llen("celery") or broker.hlen("unacked"):
-        Event().wait(0.002)
+        Event().wait(0.01)

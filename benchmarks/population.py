@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, Engine, Table, text
 
-from cascade.storage.tables import attempts, charges, messages, receipts
+from cascade.storage.tables import attempts, charges, events, messages, receipts
 
 
 _HASH = "md5(n || '-{}')"
@@ -23,6 +23,7 @@ _CHANGED: Mapping[str, Mapping[str, str]] = {
         "dedupe_key": "decode({hash}, 'hex')",
     },
     "charges": {"attempt_id": "n + {base}"},
+    "events": {"id": "n + {base}", "message_id": _ID},
 }
 _ATTEMPT = "attempt_id = (SELECT id FROM cascade.attempts WHERE message_id = :template)"
 _OF = {
@@ -30,17 +31,18 @@ _OF = {
     "attempts": "message_id = :template",
     "receipts": _ATTEMPT,
     "charges": _ATTEMPT,
+    "events": "message_id = :template",
 }
 
 
-def copy(
-    engine: Engine, template: uuid.UUID, count: int, *, base: int, with_receipts: bool
-) -> None:
-    """`count` copies of the message `template` and its one attempt, with ids from `base` on."""
-    tables = (messages, attempts, receipts, charges) if with_receipts else (messages, attempts)
+def copy(engine: Engine, template: uuid.UUID, count: int, *, base: int) -> None:
+    """`count` copies of the message `template` with its one attempt and all that belongs to it.
+
+    Their ids start from `base`. Nobody can open their contents.
+    """
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL statement_timeout = 0"))
-        for table in tables:
+        for table in (messages, attempts, receipts, charges, events):
             _copy(connection, table, template, count, base)
 
 

@@ -27,7 +27,9 @@ _COUNTS = text("""
         (SELECT count(*) FROM cascade.attempts WHERE state IN ('delivered', 'read')) AS reached,
         (SELECT count(*) FROM cascade.receipts WHERE applied_at IS NOT NULL) AS applied,
         (SELECT count(*) FROM cascade.receipts WHERE due_at IS NOT NULL) AS unapplied,
+        (SELECT count(*) FROM cascade.receipts) AS receipts,
         (SELECT count(*) FROM cascade.charges) AS charges,
+        (SELECT count(*) FROM cascade.charges WHERE amount IS NULL) AS unrated,
         (SELECT coalesce(sum(amount), 0) FROM cascade.charges) AS amount
 """)
 
@@ -106,7 +108,9 @@ def check(engine: Engine, books: Books) -> None:
         "reached": books.messages,
         "applied": books.messages,
         "unapplied": 0,
+        "receipts": books.messages,
         "charges": books.messages,
+        "unrated": 0,
     }
     wrong: dict[str, tuple[object, object]] = {
         name: (found[name], want) for name, want in expected.items() if found[name] != want

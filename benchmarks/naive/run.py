@@ -93,7 +93,17 @@ def _through(engine: Engine, groups: dict[str, Callable[[], float]], count: int)
         if time.monotonic() > begun + PATIENCE:
             raise VoidError(f"the naive design was not done within {PATIENCE:.0f} s")
         Event().wait(0.05)
-    return Sample(count=count, seconds=time.monotonic() - begun, cpu=meter.read())
+    sample = Sample(count=count, seconds=time.monotonic() - begun, cpu=meter.read())
+    _check(engine, done + count)
+    return sample
+
+
+def _check(engine: Engine, count: int) -> None:
+    """Raises VoidError if not every message was delivered and billed."""
+    with Session(engine) as session:
+        delivered = session.scalar(select(func.count()).where(Message.state == "delivered"))
+    if (delivered, _bills(engine)) != (count, count):
+        raise VoidError(f"the naive design delivered {delivered} and billed {_bills(engine)}")
 
 
 def _bills(engine: Engine) -> int:
