@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -11,7 +10,6 @@ from http import HTTPStatus
 from typing import ClassVar
 from urllib.parse import urlencode
 
-from oauthlib.oauth1 import Client
 from pydantic import BaseModel
 
 from cascade.channels.account import Name, Secret, UnsignedAccount
@@ -34,6 +32,7 @@ from cascade.channels.base import (
 )
 from cascade.channels.http_status import Results, by_status, refused
 from cascade.channels.native import Ref, instant, native_code
+from cascade.channels.oauth import authorization
 from cascade.channels.strict_json import loads
 from cascade.domain.message import Template, Text
 from cascade.domain.state import AttemptState, Channel
@@ -59,9 +58,6 @@ _STATES = {
     "undelivered": AttemptState.UNDELIVERABLE,
     "expired": AttemptState.EXPIRED,
 }
-
-# At DEBUG it logs what it signs, which is the phone number and the text.
-logging.getLogger("oauthlib.oauth1").setLevel(logging.INFO)
 
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -123,11 +119,15 @@ class Notify(UnsignedAccount):
         return [_receipt(status)]
 
     def _request(self, item: Item) -> HttpRequest[Item]:
-        url, headers, body = self._signer().sign(
-            f"{self.base_url}/notify", "POST", urlencode(self._form(item)), _FORM
-        )
+        url, form = f"{self.base_url}/notify", self._form(item)
+        secret = self.client_secret.get_secret_value()
+        signature = authorization(url, form, key=self.client_key, secret=secret)
         return HttpRequest(
-            method="POST", url=url, headers=headers, body=body.encode(), items=(item,)
+            method="POST",
+            url=url,
+            headers={**_FORM, "Authorization": signature},
+            body=urlencode(form).encode(),
+            items=(item,),
         )
 
     def _form(self, item: Item) -> dict[str, str]:
@@ -141,9 +141,6 @@ class Notify(UnsignedAccount):
             "message_id": item.client_ref,
             "status_url": self.webhook_url,
         }
-
-    def _signer(self) -> Client:
-        return Client(self.client_key, client_secret=self.client_secret.get_secret_value())
 
 
 def _content(item: Item) -> dict[str, str]:
