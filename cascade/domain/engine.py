@@ -9,14 +9,23 @@ from __future__ import annotations
 import datetime as dt
 
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from cascade.domain.cascade import Attempt, Cascade
 from cascade.domain.policy import Policy, Step
-from cascade.domain.state import UNSENT, AttemptState, MessageState, may_decide, may_hear
+from cascade.domain.state import UNSENT, AttemptState, Lane, MessageState, may_decide, may_hear
 
 
 RECEIPT_GRACE = dt.timedelta(seconds=2)  # after the TTL, for the receipt that is on its way
-HINT_PATIENCE = dt.timedelta(seconds=2)  # a published hint that was not claimed is published again
+# A published hint that was not claimed is published again: lost, or still behind others, where each
+# more of it costs a write and makes the queue longer. Codes that people wait for are urgent.
+HINT_PATIENCE = MappingProxyType(
+    {
+        Lane.URGENT: dt.timedelta(seconds=2),
+        Lane.NORMAL: dt.timedelta(seconds=10),
+        Lane.BULK: dt.timedelta(seconds=30),
+    }
+)
 LATE_WINDOW = dt.timedelta(hours=72)  # how long after its end a message may still become delivered
 
 _ENDS = frozenset(
@@ -42,11 +51,16 @@ class Word:
 
 
 def first_attempt(
-    policy: Policy, *, deadline: dt.datetime, send_at: dt.datetime | None, now: dt.datetime
+    policy: Policy,
+    *,
+    lane: Lane,
+    deadline: dt.datetime,
+    send_at: dt.datetime | None,
+    now: dt.datetime,
 ) -> Attempt:
     """The attempt that a new message starts with: queued, or scheduled for `send_at`."""
     opened = send_at or now
-    attempt = _open(policy, 0, deadline=deadline, now=opened)
+    attempt = _open(policy, 0, lane=lane, deadline=deadline, now=opened)
     if send_at is None:
         return attempt
     return attempt._replace(state=AttemptState.SCHEDULED, due_at=send_at)
@@ -152,7 +166,9 @@ def _promoted(cascade: Cascade, *, success_met: bool, now: dt.datetime) -> Casca
 def _advanced(cascade: Cascade, now: dt.datetime) -> Cascade:
     """Opens the next step there is time for; ends the message after the last."""
     for place in range(cascade.current.step + 1, len(cascade.policy.steps)):
-        opened = _open(cascade.policy, place, deadline=cascade.deadline, now=now)
+        opened = _open(
+            cascade.policy, place, lane=cascade.lane, deadline=cascade.deadline, now=now
+        )
         if has_time(cascade.policy.steps[place], cascade.deadline, now):
             return cascade._replace(attempts=(*cascade.attempts, opened))
         skipped = opened._replace(state=AttemptState.SKIPPED, error="deadline")
@@ -166,7 +182,9 @@ def _least(step: Step) -> dt.timedelta:
     return dt.timedelta(seconds=max(step.ttl_minimum, 1))
 
 
-def _open(policy: Policy, place: int, *, deadline: dt.datetime, now: dt.datetime) -> Attempt:
+def _open(
+    policy: Policy, place: int, *, lane: Lane, deadline: dt.datetime, now: dt.datetime
+) -> Attempt:
     step = policy.steps[place]
     # Waiting longer would leave the provider less than it takes: better the next step in time.
     patience = deadline - _least(step)
@@ -179,7 +197,7 @@ def _open(policy: Policy, place: int, *, deadline: dt.datetime, now: dt.datetime
         account=step.account,
         state=AttemptState.QUEUED,
         expires_at=patience,
-        due_at=min(now + HINT_PATIENCE, patience),
+        due_at=min(now + HINT_PATIENCE[lane], patience),
     )
 
 

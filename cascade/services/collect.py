@@ -77,9 +77,9 @@ def _collect_set(ledger: Records, total: Counter[str], quota: int) -> int | None
 class _Sorted:
     """Receipts by what is done with them."""
 
-    known: Sequence[Unapplied]  # to be applied
-    orphans: Sequence[int]  # no attempt is known
-    unconfirmed: Sequence[int]  # a poll must say the same first
+    known: Sequence[Unapplied] = ()  # to be applied
+    orphans: Sequence[int] = ()  # no attempt is known
+    unconfirmed: Sequence[int] = ()  # a poll must say the same first
     concluded: frozenset[uuid.UUID] = frozenset()  # messages, without the engine
 
 
@@ -87,6 +87,8 @@ def _apply(
     transaction: Transaction, ledger: Records, receipt_ids: Sequence[int]
 ) -> tuple[_Sorted, Advanced]:
     """Applies what can be applied; the rest waits."""
+    if not receipt_ids:
+        return _Sorted(), Advanced(hints=[])
     found = _sorted(transaction.match_receipts(receipt_ids))
     concluded = _conclude(transaction, ledger, found.known)
     rest = [one for one in found.known if one.message_id not in concluded]

@@ -190,7 +190,9 @@ def _terms_of(
         deadline=deadline,
         send_at=later,
         on_status=shared.on_status,
-        first=first_attempt(policy, deadline=deadline, send_at=later, now=now),
+        first=first_attempt(
+            policy, lane=shared.priority, deadline=deadline, send_at=later, now=now
+        ),
         ttl=policy.steps[0].ttl,
         ttl_minimum=policy.steps[0].ttl_minimum,
     )

@@ -22,7 +22,7 @@ SET = 200  # messages that are locked at once
 
 
 def tick(ledger: Records, pollable: frozenset[str]) -> Counter[str]:
-    """Takes the due rows of each lane; returns counts for the task's result line.
+    """Takes the due rows of each lane, in rounds; returns counts for the task's result line.
 
     `pollable` are the accounts whose expiries wait for the answer of a poll.
     """
@@ -32,11 +32,25 @@ def tick(ledger: Records, pollable: frozenset[str]) -> Counter[str]:
         tally["second"] = 1
         return tally
     stop_at = ledger.monotonic() + WORKING
+    while _round(ledger, tally, pollable=pollable, stop_at=stop_at) >= min(QUOTA.values()):
+        if ledger.monotonic() >= stop_at:
+            break
+    return tally
+
+
+def _round(
+    ledger: Records, tally: Counter[str], *, pollable: frozenset[str], stop_at: float
+) -> int:
+    """The lanes in turn, a quota of each; how many attempts were expired.
+
+    What is due and cannot be taken now does not count, so it is not looked at again at once.
+    """
+    before = tally["expired"]
     for lane in Lane:
         _requeue(ledger, lane, tally)
         _break_leases(ledger, lane, tally)
         _expire(ledger, lane, tally, pollable=pollable, stop_at=stop_at)
-    return tally
+    return tally["expired"] - before
 
 
 def _requeue(ledger: Records, lane: Lane, tally: Counter[str]) -> None:

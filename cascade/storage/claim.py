@@ -8,16 +8,16 @@ from __future__ import annotations
 import uuid
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sqlalchemy import Connection, text
+from typing_extensions import override
 
 from cascade.storage.database import CLOCK
 from cascade.storage.rows import as_ids
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
+class Claimed(NamedTuple):
     """An attempt that this process alone may send, until its lease ends."""
 
     attempt_id: int
@@ -27,9 +27,13 @@ class Claimed:
     tries: int  # the fence of retries
     seconds_left: float  # of the TTL
     ttl_minimum: int  # seconds
-    recipient: bytes = field(repr=False)  # sealed
-    recipient_hash: bytes = field(repr=False)  # keyed
-    content: bytes = field(repr=False)  # sealed
+    recipient: bytes  # sealed
+    recipient_hash: bytes  # keyed
+    content: bytes  # sealed
+
+    @override
+    def __repr__(self) -> str:
+        return f"Claimed(attempt_id={self.attempt_id}, tries={self.tries})"
 
 
 # Attempts whose time is over, or too short for the provider, are left to the tick. The first call
@@ -60,27 +64,13 @@ _CLAIM = text(f"""
         due_at = clock.now + make_interval(secs => :lease)
     FROM free CROSS JOIN clock
     WHERE a.id = free.id
-    RETURNING a.id, a.message_id, a.account, a.client_ref, a.tries, a.ttl_minimum,
-        extract(epoch FROM a.expires_at - clock.now) AS seconds_left,
-        free.recipient, free.recipient_hash, free.content
+    RETURNING a.id, a.message_id, a.account, a.client_ref, a.tries,
+        CAST(extract(epoch FROM a.expires_at - clock.now) AS float8) AS seconds_left,
+        a.ttl_minimum, free.recipient, free.recipient_hash, free.content
 """)  # noqa: S608  # a constant
 
 
 def claim(connection: Connection, attempt_ids: Iterable[int], *, lease: float) -> list[Claimed]:
     """Claims these attempts for `lease` seconds; those that others hold are passed by."""
     rows = connection.execute(_CLAIM, {"ids": as_ids(attempt_ids), "lease": lease}).all()
-    return [
-        Claimed(
-            attempt_id=row.id,
-            message_id=row.message_id,
-            account=row.account,
-            client_ref=row.client_ref,
-            tries=row.tries,
-            seconds_left=float(row.seconds_left),
-            ttl_minimum=row.ttl_minimum,
-            recipient=bytes(row.recipient),
-            recipient_hash=bytes(row.recipient_hash),
-            content=bytes(row.content),
-        )
-        for row in rows
-    ]
+    return [Claimed(*row[:7], *map(bytes, row[7:])) for row in rows]

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from sqlalchemy import Connection, text
 
+from cascade.domain.engine import HINT_PATIENCE
 from cascade.domain.hint import Hint
 from cascade.domain.state import Channel, Lane
 from cascade.storage.culprit import change_due
@@ -61,7 +62,7 @@ _REQUEUE = text(f"""
     UPDATE cascade.attempts a
     SET state = 'queued', hints = least(a.hints + 1, 10),
         due_at = least(a.expires_at, clock.now
-            + make_interval(secs => least(300, 2 * 2 ^ least(a.hints, 10))))
+            + make_interval(secs => least(300, :patience * 2 ^ least(a.hints, 10))))
     FROM due CROSS JOIN clock
     WHERE a.id = due.id
     RETURNING a.id, a.channel, a.lane
@@ -190,7 +191,8 @@ def finish(connection: Connection, name: str, pause: dt.timedelta) -> None:
 
 def requeue(connection: Connection, lane: Lane, quota: int) -> list[Hint]:
     """Queues what is due to be sent and returns the hints to publish."""
-    values = {"lane": lane, "channels": list(Channel)}
+    patience = HINT_PATIENCE[lane].total_seconds()
+    values = {"lane": lane, "channels": list(Channel), "patience": patience}
     candidates = text(_WITH_CLOCK + _TO_QUEUE)
     rows = change_due(connection, _REQUEUE, candidates, values, quota=quota)
     return [Hint(Channel(row.channel), Lane(row.lane), row.id) for row in rows]

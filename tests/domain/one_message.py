@@ -16,7 +16,7 @@ from cascade.domain import engine
 from cascade.domain.cascade import Attempt, Cascade
 from cascade.domain.engine import RECEIPT_GRACE, Word
 from cascade.domain.policy import Policy
-from cascade.domain.state import UNSENT, AttemptState, MessageState
+from cascade.domain.state import UNSENT, AttemptState, Lane, MessageState
 from tests.domain.building import NOW, a_cascade, a_policy
 from tests.domain.laws import check_change, check_message
 
@@ -55,6 +55,7 @@ class OneMessage:
         end = now + dt.timedelta(seconds=deadline)
         first = engine.first_attempt(
             policy,
+            lane=Lane.NORMAL,
             deadline=end,
             send_at=None if send_in is None else now + dt.timedelta(seconds=send_in),
             now=now,
@@ -190,7 +191,7 @@ class OneMessage:
 
     def _requeue(self, attempt_id: int) -> None:
         attempt = self.attempt(attempt_id)
-        patience = dt.timedelta(seconds=min(300, 2 * 2 ** min(self._hints[attempt_id], 10)))
+        patience = dt.timedelta(seconds=min(300, 10 * 2 ** min(self._hints[attempt_id], 10)))
         self._hints[attempt_id] += 1
         due_at = min(attempt.expires_at, self.now + patience)
         self._change(attempt_id, state=AttemptState.QUEUED, due_at=due_at)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from cascade.domain import engine
-from cascade.domain.cascade import Cascade
+from cascade.domain.cascade import Attempt, Cascade
 from cascade.domain.engine import RECEIPT_GRACE, Word
 from cascade.domain.policy import Policy
 from cascade.domain.state import (
@@ -19,6 +19,7 @@ from cascade.domain.state import (
     UNSENT,
     AttemptState,
     Channel,
+    Lane,
     MessageState,
     Success,
 )
@@ -44,6 +45,16 @@ def a_sent_message(policy: Policy | None = None, *, deadline: float = 3600) -> O
     return message
 
 
+def first_attempt(
+    policy: Policy,
+    *,
+    deadline: dt.datetime,
+    send_at: dt.datetime | None = None,
+    lane: Lane = Lane.NORMAL,
+) -> Attempt:
+    return engine.first_attempt(policy, lane=lane, deadline=deadline, send_at=send_at, now=NOW)
+
+
 def claimed(message: OneMessage, attempt_id: int = 1) -> Call:
     call = message.claim(attempt_id)
     assert call is not None
@@ -58,7 +69,7 @@ def pass_over(message: OneMessage, attempt_id: int = 1) -> None:
 
 class TestTheStart:
     def test_a_new_message_is_queued_for_its_first_step(self) -> None:
-        first = engine.first_attempt(a_policy(), deadline=later(3600), send_at=None, now=NOW)
+        first = first_attempt(a_policy(), deadline=later(3600))
         assert (first.step, first.channel, first.account) == (0, Channel.VK, "vk-account")
         assert first.state is AttemptState.QUEUED
         assert first.is_live
@@ -66,26 +77,31 @@ class TestTheStart:
     def test_waiting_ends_while_there_is_time_for_the_providers_minimum(self) -> None:
         for minimum, end in ((15, 3585), (1, 3599), (0, 3599)):
             policy = a_policy(a_step(ttl_minimum=minimum))
-            first = engine.first_attempt(policy, deadline=later(3600), send_at=None, now=NOW)
+            first = first_attempt(policy, deadline=later(3600))
             assert first.expires_at == later(end)
 
     def test_waiting_is_bounded_by_max_wait_where_the_step_sets_it(self) -> None:
         policy = a_policy(a_step(max_wait=20))
-        first = engine.first_attempt(policy, deadline=later(3600), send_at=None, now=NOW)
+        first = first_attempt(policy, deadline=later(3600))
         assert first.expires_at == later(20)
 
     def test_max_wait_does_not_outlast_the_deadline(self) -> None:
         policy = a_policy(a_step(max_wait=20))
-        first = engine.first_attempt(policy, deadline=later(30), send_at=None, now=NOW)
+        first = first_attempt(policy, deadline=later(30))
         assert first.expires_at == later(15)
 
-    def test_a_lost_hint_is_noticed_after_two_seconds(self) -> None:
-        first = engine.first_attempt(a_policy(), deadline=later(3600), send_at=None, now=NOW)
-        assert first.due_at == later(2)
+    @pytest.mark.parametrize(
+        ("lane", "seconds"), [(Lane.URGENT, 2), (Lane.NORMAL, 10), (Lane.BULK, 30)]
+    )
+    def test_a_lost_hint_is_noticed_the_sooner_the_more_urgent_it_is(
+        self, lane: Lane, seconds: int
+    ) -> None:
+        first = first_attempt(a_policy(), deadline=later(3600), lane=lane)
+        assert first.due_at == later(seconds)
 
     def test_a_message_for_later_is_scheduled_and_its_waiting_counts_from_then(self) -> None:
         policy = a_policy(a_step(max_wait=20))
-        first = engine.first_attempt(policy, deadline=later(3600), send_at=later(600), now=NOW)
+        first = first_attempt(policy, deadline=later(3600), send_at=later(600))
         assert first.state is AttemptState.SCHEDULED
         assert first.due_at == later(600)
         assert first.expires_at == later(620)
@@ -206,7 +222,7 @@ class TestFallingBack:
         message.wait(30)
         message.hear(1, AttemptState.UNSUPPORTED)
         assert message.attempt(2).expires_at == later(50)
-        assert message.attempt(2).due_at == later(32)
+        assert message.attempt(2).due_at == later(40)
 
     def test_after_the_last_step_the_message_is_undelivered(self) -> None:
         message = a_sent_message()

@@ -263,7 +263,7 @@ def test_who_cannot_line_up_now_comes_again_by_the_tick(
     with engine.begin() as other:
         other.execute(text("LOCK TABLE cascade.attempts"))
         assert not +deliver(deployment, Channel.VK, Lane.NORMAL, road.take())
-    road.advance(3)
+    road.advance(11)
     road.journey.tick()
     deliver(deployment, Channel.VK, Lane.NORMAL, road.take())
 

@@ -263,7 +263,7 @@ def test_a_row_that_the_tick_cannot_change_stops_neither_its_lane_nor_the_others
     if work == "leases":
         claimed(journey, [*messages, other])
     refuse("attempts", f"{condition} AND id = {ids[BAD]}")
-    journey.advance(10)
+    journey.advance(31)
 
     tally = journey.tick()
 

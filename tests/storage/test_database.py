@@ -40,7 +40,7 @@ def test_a_connection_that_dies_is_replaced(engine: Engine):
 
 
 def test_a_process_that_was_frozen_in_a_transaction_runs_it_again(engine: Engine):
-    frozen = []
+    frozen: list[int] = []
 
     def work(connection: Connection) -> int:
         if not frozen:

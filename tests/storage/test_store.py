@@ -117,19 +117,19 @@ def test_what_waits_for_a_claim_is_told_with_the_time_it_has(bench: Bench):
 
 
 def test_what_is_put_off_comes_when_it_is_time_and_not_after_its_end(bench: Bench):
-    bench.send(policy="code")
+    bench.send(policy="code", priority=Lane.URGENT)
     one = bench.attempt_id(FIRST)
     bench.advance(2)
-    assert len(bench.do(lambda t: t.requeue(Lane.NORMAL, 9))) == 1
+    assert len(bench.do(lambda t: t.requeue(Lane.URGENT, 9))) == 1
     bench.do(lambda t: t.put_off({one: 3.5}))
     found = []
     for _ in range(7):
         bench.advance(1)
-        found.append(len(bench.do(lambda t: t.requeue(Lane.NORMAL, 9))))
+        found.append(len(bench.do(lambda t: t.requeue(Lane.URGENT, 9))))
     assert found == [0, 0, 0, 1, 0, 1, 0]
     bench.do(lambda t: t.put_off({one: 100}))
     bench.advance(6)
-    assert [*_expired(bench)] == [one]
+    assert [*_expired(bench, Lane.URGENT)] == [one]
 
 
 def test_what_is_claimed_is_not_put_off_nor_given_up(claimed: Bench):
@@ -190,7 +190,7 @@ def test_a_hint_is_given_again_with_doubling_patience(bench: Bench) -> None:
     bench.send()
     found = []
     for _ in range(14):
-        bench.advance(1)
+        bench.advance(5)
         found.append(len(bench.do(lambda t: t.requeue(Lane.NORMAL, 10))))
     assert found == [0, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]
 
@@ -421,5 +421,5 @@ def _break(transaction) -> int:
     return transaction.break_leases(Lane.NORMAL, 9, lease=seconds(LEASE), grace=RECEIPT_GRACE)
 
 
-def _expired(bench: Bench):
-    return bench.do(lambda t: t.expired(Lane.NORMAL, 9, pollable=pollable()))
+def _expired(bench: Bench, lane: Lane = Lane.NORMAL):
+    return bench.do(lambda t: t.expired(lane, 9, pollable=pollable()))

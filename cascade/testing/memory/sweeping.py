@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from cascade.domain.engine import HINT_PATIENCE
 from cascade.domain.hint import Hint
 from cascade.domain.state import UNSENT, AttemptState, Lane, MessageState
 from cascade.storage.sweep import GAP, LAG_LIMIT, LAG_PATIENCE, POLL_PATIENCE
@@ -20,6 +21,7 @@ from cascade.testing.memory.tables import Tables
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _NEVER = TickRow(ticked_at=_EPOCH, resumed_at=_EPOCH)
 _LEASED = frozenset({AttemptState.SENDING, AttemptState.SENT, AttemptState.DELIVERED})
+_LONGEST = dt.timedelta(minutes=5)  # between two hints
 _HEARD = frozenset({AttemptState.UNKNOWN, AttemptState.SENT, AttemptState.DELIVERED})
 
 
@@ -44,7 +46,7 @@ class Sweeping(Operations):
         now = self.now()
         due = [row for row in self.tables.due_of(lane, now) if self._may_start(row, now)]
         for row in due[:quota]:
-            pause = dt.timedelta(seconds=min(300, 2 * 2 ** min(row.hints, 10)))
+            pause = min(_LONGEST, HINT_PATIENCE[lane] * 2 ** min(row.hints, 10))
             again_at = min(row.expires_at, now + pause)
             queued = row._replace(
                 state=AttemptState.QUEUED, due_at=again_at, hints=min(row.hints + 1, 10)
