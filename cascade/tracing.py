@@ -100,7 +100,7 @@ def calling(claimed: Iterable[Claimed]) -> None:
         return
     now = time.time_ns()
     for one in claimed:
-        if _tracing.takes(one.message_id):
+        if _tracing.takes(uuid.UUID(one.message_id)):
             _tracing.begun[one.attempt_id, one.tries] = now
 
 
@@ -202,7 +202,7 @@ def _receipt(message: Cascade, attempt: Attempt, receipt: Unapplied, at: dt.date
 def _call(channel: Channel, claimed: Claimed, result: Result, begun: int, now: int) -> Span:
     return Span(
         name=f"call {channel}",
-        trace_id=claimed.message_id.int,
+        trace_id=uuid.UUID(claimed.message_id).int,
         parent=claimed.attempt_id,
         start=begun,
         end=now,

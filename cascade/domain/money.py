@@ -74,12 +74,13 @@ class RateBook:
     """Finds the rate of a number at a moment; built once over all rates."""
 
     def __init__(self, rates: Iterable[Rate]) -> None:
-        self._by_prefix: dict[tuple[str, Channel, str], list[Rate]] = defaultdict(list)
-        lengths = defaultdict(set)
+        found: dict[tuple[str, Channel], dict[str, list[Rate]]] = defaultdict(dict)
         for rate in sorted(rates, key=_valid_from):
-            self._by_prefix[rate.account, rate.channel, rate.prefix].append(rate)
-            lengths[rate.account, rate.channel].add(len(rate.prefix))
-        self._lengths = {key: sorted(found, reverse=True) for key, found in lengths.items()}
+            found[rate.account, rate.channel].setdefault(rate.prefix, []).append(rate)
+        self._by_prefix = {
+            key: (sorted({len(prefix) for prefix in rates}, reverse=True), rates)
+            for key, rates in found.items()
+        }
 
     def rate_for(
         self, *, account: str, channel: Channel, phone: str, at: dt.datetime
@@ -87,8 +88,9 @@ class RateBook:
         """Of the rates in force at `at`, the one with the longest prefix of `phone` (E.164), then
         the latest; None if there is none.
         """
-        for length in self._lengths.get((account, channel), ()):
-            rates = self._by_prefix.get((account, channel, phone[:length]), [])
+        lengths, by_prefix = self._by_prefix.get((account, channel), ((), {}))
+        for length in lengths:
+            rates = by_prefix.get(phone[:length], ())
             in_force = bisect_right(rates, at, key=_valid_from)
             if in_force:
                 return rates[in_force - 1]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import json
 
 from cascade.domain.state import AttemptState
 
@@ -28,5 +27,5 @@ def dedupe_key(
     parts = [account, *refs, status.value, *native, when]
     if is_unconfirmed:
         parts.append("unconfirmed")
-    # JSON keeps the parts apart, and takes whatever characters a provider sends.
-    return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).digest()
+    # `ascii` keeps the parts apart, and takes whatever characters a provider sends.
+    return hashlib.blake2b(ascii(parts).encode(), digest_size=16).digest()

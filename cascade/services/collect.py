@@ -80,7 +80,9 @@ class _Sorted:
     known: Sequence[Unapplied] = ()  # to be applied
     orphans: Sequence[int] = ()  # no attempt is known
     unconfirmed: Sequence[int] = ()  # a poll must say the same first
-    concluded: frozenset[uuid.UUID] = frozenset()  # messages, without the engine
+    concluded: frozenset[int] = (
+        frozenset()
+    )  # attempts that ended their messages without the engine
 
 
 def _apply(
@@ -91,7 +93,7 @@ def _apply(
         return _Sorted(), Advanced(hints=[])
     found = _sorted(transaction.match_receipts(receipt_ids))
     concluded = _conclude(transaction, ledger, found.known)
-    rest = [one for one in found.known if one.message_id not in concluded]
+    rest = [one for one in found.known if one.attempt_id not in concluded]
     advanced = advance(transaction, ledger, _events(rest))
     transaction.mark_applied(
         {one.id: one.attempt_id for one in found.known if one.attempt_id is not None}
@@ -103,8 +105,9 @@ def _apply(
 
 def _conclude(
     transaction: Transaction, ledger: Records, known: Sequence[Unapplied]
-) -> frozenset[uuid.UUID]:
-    """Ends the messages that a delivery plainly ends, which are most of them, and charges these.
+) -> frozenset[int]:
+    """Ends the messages that a delivery plainly ends, which are most of them, and charges these
+    attempts, which it returns.
 
     What was said twice is for the engine, and so is everything while messages are traced.
     """
@@ -121,7 +124,7 @@ def _conclude(
         return frozenset()
     concluded = transaction.conclude(delivered, heard)
     charge_all(transaction, ledger, concluded)
-    return frozenset(one.message_id for one in concluded)
+    return frozenset(one.attempt_id for one in concluded)
 
 
 def _sorted(taken: Sequence[Unapplied]) -> _Sorted:

@@ -17,7 +17,7 @@ def seal_recipient(keyring: Keyring, message_id: uuid.UUID, phone: str) -> bytes
     return keyring.seal(phone.encode(), f"recipient:{message_id}")
 
 
-def open_recipient(keyring: Keyring, message_id: uuid.UUID, sealed: bytes) -> str:
+def open_recipient(keyring: Keyring, message_id: uuid.UUID | str, sealed: bytes) -> str:
     """E.164; raises UnsealableError."""
     return keyring.open(sealed, f"recipient:{message_id}").decode()
 
@@ -45,7 +45,7 @@ def _plain(value: object) -> object:
     raise TypeError(f"no sealed form for {type(value).__name__}")
 
 
-def open_content(keyring: Keyring, message_id: uuid.UUID, sealed: bytes) -> Content:
+def open_content(keyring: Keyring, message_id: uuid.UUID | str, sealed: bytes) -> Content:
     """Raises UnsealableError."""
     plain = orjson.loads(keyring.open(sealed, f"content:{message_id}"))
     return Content(

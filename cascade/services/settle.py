@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import uuid
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -167,7 +168,7 @@ def _blame(one: Taken | Unclear | Unsent, error: Exception) -> None:
 def _end(deployment: Deployment, ended: Sequence[tuple[Claimed, Word]]) -> Advanced:
     events = defaultdict(list)
     for claimed, word in ended:
-        events[claimed.message_id].append(hearing(word))
+        events[uuid.UUID(claimed.message_id)].append(hearing(word))
     return advance_all(deployment.ledger, events, patience=SETTLE_PATIENCE)
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-import uuid
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, text
 
@@ -15,27 +13,26 @@ from cascade.domain.errors import ConfigurationError
 from cascade.domain.money import Amount, PriceUnit, Rate, RateBook
 from cascade.domain.policy import Policy
 from cascade.domain.state import Channel
+from cascade.storage.database import CLOCK
 from cascade.storage.policies import PolicyVersions
 from cascade.storage.rows import as_ids, as_rows
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivered:
+class Delivered(NamedTuple):
     """What a price depends on."""
 
     attempt_id: int
-    message_id: uuid.UUID
+    message_id: str
     account: str
     channel: Channel
     started_at: dt.datetime  # the rate in force at the first call counts
     delivered_at: dt.datetime
-    recipient: bytes = field(repr=False)  # sealed
-    content: bytes = field(repr=False)  # sealed
+    recipient: bytes  # sealed
+    content: bytes  # sealed
     sms_account: str | None  # of the policy's SMS step, else of the channel; None: there is none
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Charge:
+class Charge(NamedTuple):
     """The cost of one delivered attempt, and that of an SMS in its place; None where no rate says."""
 
     attempt_id: int
@@ -47,22 +44,24 @@ class Charge:
 
 
 _DELIVERED = text("""
-    SELECT a.id, a.message_id, a.account, a.channel, a.delivered_at,
+    SELECT a.id, CAST(a.message_id AS text) AS message_id, a.account, a.channel, a.delivered_at,
         coalesce(a.started_at, a.created_at) AS started_at, m.recipient, m.content,
         m.policy_id, (SELECT account FROM cascade.channels WHERE channel = 'sms') AS sms_account
     FROM cascade.attempts a JOIN cascade.messages m ON m.id = a.message_id
     WHERE a.id = ANY(CAST(:ids AS bigint[]))
 """)
 
-_BOOK = text("""
+# The clock is read once for all of them: by the column's default it would be once for each.
+_BOOK = text(f"""
     INSERT INTO cascade.charges (attempt_id, rate_id, amount, currency, units, occurred_at,
-        sms_amount, sms_currency)
-    SELECT attempt_id, rate_id, amount, currency, units, occurred_at, sms_amount, sms_currency
+        booked_at, sms_amount, sms_currency)
+    SELECT attempt_id, rate_id, amount, currency, units, occurred_at, {CLOCK}, sms_amount,
+        sms_currency
     FROM json_to_recordset(CAST(:rows AS json)) AS r(attempt_id bigint, rate_id bigint,
         amount numeric(14,6), currency text, units integer, occurred_at timestamptz,
         sms_amount numeric(14,6), sms_currency text)
     ON CONFLICT (attempt_id) DO NOTHING
-""")
+""")  # noqa: S608  # a constant
 
 _SYNC = text("""
     INSERT INTO cascade.rates (account, channel, prefix, unit, price, currency, valid_from)

@@ -47,7 +47,7 @@ _CONCLUDE_ATTEMPTS = text("""
         AND m.id = a.message_id AND m.state = 'in_progress'
         AND 'delivered' = (SELECT p.steps -> CAST(a.step AS integer) ->> 'success'
             FROM cascade.policies p WHERE p.id = m.policy_id)
-    RETURNING a.id, a.message_id, a.account, a.channel, a.delivered_at,
+    RETURNING a.id, CAST(a.message_id AS text) AS message_id, a.account, a.channel, a.delivered_at,
         coalesce(a.started_at, a.created_at) AS started_at, m.recipient, m.content, m.policy_id,
         (SELECT account FROM cascade.channels WHERE channel = 'sms') AS sms_account
 """)
@@ -69,13 +69,15 @@ def conclude(
 
     Locks `message_ids`, which are all that this transaction is going to change, and their attempts.
     """
-    held = as_ids(message_ids)
+    names = {str(one): one for one in message_ids}
+    held = as_ids(names)
     connection.execute(_HOLD_MESSAGES, {"ids": held})
     moment = now(connection)
     values = {"ids": held, "delivered": as_ids(attempt_ids), "now": moment}
     rows = connection.execute(_CONCLUDE_ATTEMPTS, values).all()
     concluded = deliveries(connection, rows, versions)
-    ids = [one.message_id for one in concluded]
-    connection.execute(_CONCLUDE_MESSAGES, {"ids": as_ids(ids), "now": moment})
-    write_events(connection, dict.fromkeys(ids, MessageState.DELIVERED), moment)
+    ended = [one.message_id for one in concluded]
+    connection.execute(_CONCLUDE_MESSAGES, {"ids": as_ids(ended), "now": moment})
+    turned = {names[one]: MessageState.DELIVERED for one in ended}
+    write_events(connection, turned, moment)
     return concluded

@@ -6,7 +6,7 @@ import datetime as dt
 import uuid
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -21,8 +21,7 @@ CALL_TOLERANCE = dt.timedelta(minutes=1)
 DEFER_PATIENCE = dt.timedelta(hours=72)  # then a receipt that cannot be applied is set aside
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewReceipt:
+class NewReceipt(NamedTuple):
     """A receipt to be stored; `raw` is sealed, `dedupe_key` is equal for a repeated receipt.
 
     An unconfirmed one says that a message was delivered, which a poll must say, too.
@@ -36,12 +35,11 @@ class NewReceipt:
     provider_ref: str | None
     event_at: dt.datetime | None
     dedupe_key: bytes
-    raw: bytes = field(repr=False)
+    raw: bytes
     is_unconfirmed: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unapplied:
+class Unapplied(NamedTuple):
     """A receipt whose row this transaction holds, with the attempt it belongs to, if known."""
 
     id: int

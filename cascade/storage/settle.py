@@ -9,6 +9,7 @@ import datetime as dt
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -16,8 +17,7 @@ from cascade.storage.database import CLOCK
 from cascade.storage.rows import as_rows
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class Taken(NamedTuple):
     """The provider took it: its references, and the TTL in seconds it was given (0 for none)."""
 
     attempt_id: int
@@ -69,12 +69,12 @@ _TAKEN = text(f"""
     WHERE a.id = answered.id
 """)  # noqa: S608  # a constant
 
-_REFS = text("""
-    INSERT INTO cascade.provider_refs (account, ref, attempt_id, part, try)
-    SELECT account, ref, attempt_id, part, tries
+_REFS = text(f"""
+    INSERT INTO cascade.provider_refs (account, ref, attempt_id, part, try, created_at)
+    SELECT account, ref, attempt_id, part, tries, {CLOCK}
     FROM json_to_recordset(CAST(:rows AS json))
         AS r(account text, ref text, attempt_id bigint, part smallint, tries smallint)
-""")
+""")  # noqa: S608  # a constant
 
 _UNCLEAR = text(f"""
     WITH clock AS MATERIALIZED (SELECT {CLOCK} AS now),

@@ -75,7 +75,7 @@ BOUNDS = {
     # two sets of 500: taken, matched, messages held, the time, attempts, messages, events, rates
     # looked after, charges, receipts; and a look that finds no more
     "collect": Bound(
-        statements=24,
+        statements=22,
         commits=3,
         rows={
             "attempts": 1000,
@@ -86,7 +86,7 @@ BOUNDS = {
         },
     ),
     # a look into the inbox
-    "idle collect": Bound(statements=3, commits=1, rows={}),
+    "idle collect": Bound(statements=1, commits=1, rows={}),
     # its turn, and in each of three lanes what is to be queued, leases and expiries; the first two
     # within a savepoint, as one bad row must not stop the others
     "idle tick": Bound(statements=22, commits=10, rows={"ticks": 1}),

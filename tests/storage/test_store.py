@@ -208,7 +208,7 @@ def test_an_expiry_waits_while_its_account_is_behind(bench: Bench) -> None:
     bench.send()
     bench.claim((0, 0), (1, 0))
     for name in bench.claimed:
-        one = replace(taken(bench), attempt_id=bench.claimed[name].attempt_id)
+        one = taken(bench)._replace(attempt_id=bench.claimed[name].attempt_id)
         bench.do(lambda t, one=one: t.settle_taken([one], RECEIPT_GRACE))  # type: ignore[misc]
     bench.advance(8)
     bench.hear((1, 0), DELIVERED)
@@ -240,7 +240,7 @@ def test_a_receipt_without_our_reference_finds_the_newest_with_the_providers(
     for place in range(2):
         bench.send()
         bench.claim((place, 0))
-        one = replace(taken(bench, "77"), attempt_id=bench.claimed[place, 0].attempt_id)
+        one = taken(bench, "77")._replace(attempt_id=bench.claimed[place, 0].attempt_id)
         bench.do(lambda t, one=one: t.settle_taken([one], RECEIPT_GRACE))  # type: ignore[misc]
     bench.hear(FIRST, DELIVERED, client_ref=None, provider_ref="77")
     [found] = bench.do(lambda t: t.match_receipts(t.take_receipts(10)))
@@ -267,7 +267,7 @@ def test_an_attempt_is_charged_once(claimed: Bench) -> None:
         occurred_at=claimed.do(lambda t: t.now()),
         sms_amount=None,
     )
-    again = replace(one, units=2, sms_amount=Amount(Decimal(2), "RUB"))
+    again = one._replace(units=2, sms_amount=Amount(Decimal(2), "RUB"))
     claimed.do(lambda t: t.book([one]))
     claimed.do(lambda t: t.book([again]))
     assert claimed.charges() == {FIRST: None}

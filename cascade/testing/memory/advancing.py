@@ -102,7 +102,7 @@ class Advancing(Accepting):
         assert row.delivered_at is not None  # noqa: S101  # only such are asked for
         return Delivered(
             attempt_id=one,
-            message_id=row.message_id,
+            message_id=str(row.message_id),
             account=row.account,
             channel=row.channel,
             started_at=row.started_at or row.created_at,

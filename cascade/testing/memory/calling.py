@@ -81,7 +81,7 @@ class Calling(Operations):
         self.tables.put_attempt(claimed)
         return Claimed(
             attempt_id=row.id,
-            message_id=row.message_id,
+            message_id=str(row.message_id),
             account=row.account,
             client_ref=row.client_ref,
             tries=claimed.tries,
