@@ -1,7 +1,7 @@
 """The workers' Celery app with providers inside the process.
 
 `celery --app benchmarks.in_process_app`. Receipts go into the inbox as those of webhooks do: a
-commit for those of a few milliseconds.
+commit for those of a few milliseconds, and a nudge to the collector.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from threading import Event
 from benchmarks.in_process import InProcess, InProcessTransport, accounts, receipts_for
 from cascade.channels.base import Item
 from cascade.channels.threaded import ThreadedTransport
+from cascade.dispatch import COLLECT, Dispatcher, producer_app
+from cascade.gateway.nudge import EXPIRES, Nudge
 from cascade.services.deployment import Deployment
 from cascade.storage.database import transaction
 from cascade.storage.inbox import NewReceipt, store
@@ -47,12 +49,15 @@ def deployment() -> Deployment:
 
 def _store(inbox: queue.SimpleQueue[NewReceipt]) -> None:
     engine = runtime.ledger().engine
-    while True:
-        group = [inbox.get()]
-        Event().wait(GATHERED)
-        while not inbox.empty():
-            group.append(inbox.get())
-        transaction(engine, functools.partial(store, receipts=group))
+    dispatcher = Dispatcher(producer_app(runtime.settings().broker_url.get_secret_value()))
+    with Nudge(functools.partial(dispatcher.send, COLLECT, [], COLLECT, expires=EXPIRES)) as nudge:
+        while True:
+            group = [inbox.get()]
+            Event().wait(GATHERED)
+            while not inbox.empty():
+                group.append(inbox.get())
+            transaction(engine, functools.partial(store, receipts=group))
+            nudge()
 
 
 vars(tasks)["deployment"] = deployment

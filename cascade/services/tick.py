@@ -6,7 +6,7 @@ import datetime as dt
 import uuid
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from cascade.domain.engine import RECEIPT_GRACE
 from cascade.domain.state import Lane
@@ -27,36 +27,53 @@ def tick(ledger: Records, pollable: frozenset[str]) -> Counter[str]:
     `pollable` are the accounts whose expiries wait for the answer of a poll.
     """
     tally: Counter[str] = Counter()
-    begun = ledger.store.transaction(lambda transaction: transaction.begin("tick", PAUSE))
-    if not begun:
+    lanes = ledger.store.transaction(_begin)
+    if lanes is None:
         tally["second"] = 1
         return tally
     stop_at = ledger.monotonic() + WORKING
-    while _round(ledger, tally, pollable=pollable, stop_at=stop_at) >= min(QUOTA.values()):
-        if ledger.monotonic() >= stop_at:
+    while lanes:
+        moved = _round(ledger, lanes, tally, pollable=pollable, stop_at=stop_at)
+        if moved < min(QUOTA.values()) or ledger.monotonic() >= stop_at:
             break
     return tally
 
 
+def _begin(transaction: Transaction) -> Sequence[Lane] | None:
+    """The lanes in which something is due; None if it is not this tick's turn."""
+    return transaction.due_lanes() if transaction.begin("tick", PAUSE) else None
+
+
 def _round(
-    ledger: Records, tally: Counter[str], *, pollable: frozenset[str], stop_at: float
+    ledger: Records,
+    lanes: Sequence[Lane],
+    tally: Counter[str],
+    *,
+    pollable: frozenset[str],
+    stop_at: float,
 ) -> int:
-    """The lanes in turn, a quota of each; how many attempts were expired.
+    """The lanes in turn, a quota of each; how many attempts were expired or postponed.
 
     What is due and cannot be taken now does not count, so it is not looked at again at once.
     """
-    before = tally["expired"]
-    for lane in Lane:
+    before = tally["expired"] + tally["postponed"]
+    for lane in lanes:
         _requeue(ledger, lane, tally)
+        _postpone(ledger, lane, tally)
         _break_leases(ledger, lane, tally)
         _expire(ledger, lane, tally, pollable=pollable, stop_at=stop_at)
-    return tally["expired"] - before
+    return tally["expired"] + tally["postponed"] - before
 
 
 def _requeue(ledger: Records, lane: Lane, tally: Counter[str]) -> None:
     hints = ledger.store.transaction(lambda transaction: transaction.requeue(lane, QUOTA[lane]))
     ledger.publish(hints)
     tally["queued"] += len(hints)
+
+
+def _postpone(ledger: Records, lane: Lane, tally: Counter[str]) -> None:
+    quota = QUOTA[lane]
+    tally["postponed"] += ledger.store.transaction(lambda t: t.postpone(lane, quota))
 
 
 def _break_leases(ledger: Records, lane: Lane, tally: Counter[str]) -> None:

@@ -36,6 +36,7 @@ class Claimed(NamedTuple):
 
 # Attempts whose time is over, or too short for the provider, are left to the tick. The first call
 # turns `expires_at` from the end of the waiting into the end of the TTL; later ones leave it.
+# `due_at` moves later only by the tick, for those few that still live then: see `postpone`.
 _CLAIM = text(f"""
     WITH clock AS MATERIALIZED (SELECT {CLOCK} AS now),
     free AS MATERIALIZED (
@@ -59,7 +60,7 @@ _CLAIM = text(f"""
             THEN greatest(a.expires_at, clock.now + make_interval(secs => a.ttl_minimum))
             ELSE a.expires_at END,
         lease_until = clock.now + make_interval(secs => :lease),
-        due_at = clock.now + make_interval(secs => :lease)
+        due_at = least(a.due_at, clock.now + make_interval(secs => :lease))
     FROM free CROSS JOIN clock
     WHERE a.id = free.id
     RETURNING a.id, CAST(a.message_id AS text), a.account, a.client_ref, a.tries,

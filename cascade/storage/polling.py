@@ -28,7 +28,7 @@ class Unanswered:
     recipient: bytes = field(repr=False)  # sealed
 
 
-# Their `due_at` is one receipt grace after `expires_at`: the index serves this, too.
+# Their `due_at` is one receipt grace after `expires_at`, or earlier: the index serves this, too.
 _UNANSWERED = text(f"""
     SELECT a.id, a.message_id, a.account, a.client_ref, a.provider_ref, m.recipient
     FROM cascade.attempts a JOIN cascade.messages m ON m.id = a.message_id

@@ -132,8 +132,14 @@ class PostgresTransaction:
     def finish(self, name: str, pause: dt.timedelta) -> None:
         sweep.finish(self.connection, name, pause)
 
+    def due_lanes(self) -> list[Lane]:
+        return sweep.due_lanes(self.connection)
+
     def requeue(self, lane: Lane, quota: int) -> list[Hint]:
         return sweep.requeue(self.connection, lane, quota)
+
+    def postpone(self, lane: Lane, quota: int) -> int:
+        return sweep.postpone(self.connection, lane, quota)
 
     def break_leases(
         self, lane: Lane, quota: int, *, lease: dt.timedelta, grace: dt.timedelta

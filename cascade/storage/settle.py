@@ -63,8 +63,8 @@ _TAKEN = text(f"""
         sent_at = coalesce(a.sent_at, clock.now), lease_until = NULL,
         error = CASE WHEN a.state <= 'sent' THEN NULL ELSE a.error END,
         expires_at = greatest(a.expires_at, answered.provider_until),
-        due_at = CASE WHEN a.ended_at IS NULL
-            THEN greatest(a.expires_at, answered.provider_until) + CAST(:grace AS interval) END
+        due_at = CASE WHEN a.ended_at IS NULL THEN least(a.due_at,
+            greatest(a.expires_at, answered.provider_until) + CAST(:grace AS interval)) END
     FROM answered CROSS JOIN clock
     WHERE a.id = answered.id
 """)  # noqa: S608  # a constant
@@ -90,8 +90,8 @@ _UNCLEAR = text(f"""
     SET state = greatest(a.state, 'unknown'), unknown_at = clock.now, lease_until = NULL,
         error = CASE WHEN a.state <= 'unknown' THEN coalesce(a.error, silent.code) ELSE a.error END,
         expires_at = greatest(a.expires_at, silent.provider_until),
-        due_at = CASE WHEN a.ended_at IS NULL
-            THEN greatest(a.expires_at, silent.provider_until) + CAST(:grace AS interval) END
+        due_at = CASE WHEN a.ended_at IS NULL THEN least(a.due_at,
+            greatest(a.expires_at, silent.provider_until) + CAST(:grace AS interval)) END
     FROM silent CROSS JOIN clock
     WHERE a.id = silent.id AND a.tries = silent.tries AND a.state >= 'sending'
 """)  # noqa: S608  # a constant

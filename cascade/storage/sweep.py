@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from sqlalchemy import Connection, text
 
-from cascade.domain.engine import HINT_PATIENCE
+from cascade.domain.engine import HINT_PATIENCE, RECEIPT_GRACE
 from cascade.domain.hint import Hint
 from cascade.domain.state import Channel, Lane
 from cascade.storage.culprit import change_due
@@ -41,6 +41,12 @@ _RELEASE = text(f"""
     UPDATE cascade.ticks SET ticked_at = {CLOCK} - CAST(:pause AS interval) WHERE name = :name
 """)  # noqa: S608  # a constant
 
+_DUE_LANES = text(f"""
+    SELECT lane FROM unnest(enum_range(NULL::cascade.lane)) lane
+    WHERE EXISTS (SELECT FROM cascade.attempts a WHERE a.lane = lane AND a.due_at <= {CLOCK})
+    ORDER BY lane
+""")  # noqa: S608  # a constant
+
 _WITH_CLOCK = f"WITH clock AS MATERIALIZED (SELECT {CLOCK} AS now) "
 
 # Scheduled starts, retries and hints that got lost: queued (again), with a doubling patience.
@@ -66,6 +72,25 @@ _REQUEUE = text(f"""
     FROM due CROSS JOIN clock
     WHERE a.id = due.id
     RETURNING a.id, a.channel, a.lane
+""")  # noqa: S608  # a constant
+
+# A claim and its result leave `due_at` where it was, since moving it would write all indexes anew.
+# Most attempts have ended by then; what has not is looked at when there is something to do.
+_UNDER_WAY = """
+        SELECT a.id, coalesce(a.lease_until, a.expires_at + CAST(:grace AS interval)) AS due_at
+        FROM cascade.attempts a CROSS JOIN clock
+        WHERE a.lane = CAST(:lane AS cascade.lane) AND a.due_at <= clock.now
+            AND a.state IN ('sending', 'unknown', 'sent', 'delivered')
+            AND coalesce(a.lease_until, a.expires_at + CAST(:grace AS interval)) > clock.now
+        ORDER BY a.due_at LIMIT :quota
+        FOR NO KEY UPDATE SKIP LOCKED
+"""
+_POSTPONE = text(f"""
+    WITH clock AS MATERIALIZED (SELECT {CLOCK} AS now),
+    early AS MATERIALIZED (
+{_UNDER_WAY}    )
+    UPDATE cascade.attempts a SET due_at = early.due_at FROM early WHERE a.id = early.id
+    RETURNING a.id
 """)  # noqa: S608  # a constant
 
 # Who held the lease is gone: the call may have been made as late as the lease's end, and its
@@ -135,18 +160,21 @@ _EXPIRED = text(f"""
             )
             OR (
                 a.state IN ('unknown', 'sent', 'delivered') AND a.lease_until IS NULL
+                AND a.expires_at + CAST(:grace AS interval) <= clock.now
                 AND (
                     NOT a.account = ANY(CAST(:pollable AS text[]))
                     OR a.polled_at >= a.expires_at
-                    OR greatest(a.due_at, (SELECT resumed_at FROM cascade.ticks
-                        WHERE name = 'tick')) <= clock.now - CAST(:poll_patience AS interval)
+                    OR greatest(a.expires_at + CAST(:grace AS interval),
+                        (SELECT resumed_at FROM cascade.ticks WHERE name = 'tick'))
+                        <= clock.now - CAST(:poll_patience AS interval)
                 )
                 AND NOT EXISTS (SELECT FROM unapplied u
                     WHERE u.account = a.account AND u.client_ref = a.client_ref)
                 AND NOT EXISTS (SELECT FROM named n WHERE n.attempt_id = a.id)
                 AND (
                     NOT EXISTS (SELECT FROM lagging l WHERE l.account = a.account)
-                    OR a.due_at <= clock.now - CAST(:lag_patience AS interval)
+                    OR a.expires_at + CAST(:grace AS interval)
+                        <= clock.now - CAST(:lag_patience AS interval)
                 )
             )
         )
@@ -189,6 +217,11 @@ def finish(connection: Connection, name: str, pause: dt.timedelta) -> None:
     connection.execute(_RELEASE, {"name": name, "pause": pause})
 
 
+def due_lanes(connection: Connection) -> list[Lane]:
+    """The lanes in which something is due, the most urgent first."""
+    return [Lane(lane) for lane in connection.execute(_DUE_LANES).scalars()]
+
+
 def requeue(connection: Connection, lane: Lane, quota: int) -> list[Hint]:
     """Queues what is due to be sent and returns the hints to publish."""
     patience = HINT_PATIENCE[lane].total_seconds()
@@ -196,6 +229,16 @@ def requeue(connection: Connection, lane: Lane, quota: int) -> list[Hint]:
     candidates = text(_WITH_CLOCK + _TO_QUEUE)
     rows = change_due(connection, _REQUEUE, candidates, values, quota=quota)
     return [Hint(Channel(row.channel), Lane(row.lane), row.id) for row in rows]
+
+
+def postpone(connection: Connection, lane: Lane, quota: int) -> int:
+    """Puts off the look at calls under lease and TTLs that run, until these are over.
+
+    Returns how many there were.
+    """
+    values = {"lane": lane, "grace": RECEIPT_GRACE}
+    candidates = text(_WITH_CLOCK + _UNDER_WAY)
+    return len(change_due(connection, _POSTPONE, candidates, values, quota=quota))
 
 
 def break_leases(
@@ -224,6 +267,7 @@ def expired(
         "lag_limit": LAG_LIMIT,
         "lag_patience": LAG_PATIENCE,
         "call_tolerance": CALL_TOLERANCE,
+        "grace": RECEIPT_GRACE,
     }
     return {row.id: row.message_id for row in connection.execute(_EXPIRED, values)}
 

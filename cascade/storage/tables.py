@@ -154,7 +154,8 @@ attempts = Table(
     Column("lane", lane, nullable=False),
     Column("ttl", Integer, nullable=False),  # seconds, of the step
     Column("ttl_minimum", Integer, nullable=False),  # seconds, of the provider
-    Column("due_at", _TIME),  # when the tick looks at it; set while it is live
+    # When the tick looks at it, which may be earlier than it must be; set while it is live.
+    Column("due_at", _TIME),
     Column("expires_at", _TIME, nullable=False),  # end of the waiting, then of the TTL
     Column("lease_until", _TIME),  # whose call it is, and until when
     Column("tries", SmallInteger, nullable=False, server_default=text("0")),  # the fence
@@ -176,6 +177,8 @@ attempts = Table(
     # The tick's only way to the rows that need attention.
     Index("attempts_due_idx", "lane", "due_at", postgresql_where=text("due_at IS NOT NULL")),
     Index("attempts_ended_idx", "ended_at", postgresql_where=text("ended_at IS NOT NULL")),
+    # Half of each page is left for newer versions of its rows: no index hears of those.
+    postgresql_with={"fillfactor": 50},
 )
 
 # For receipts that come by the provider's own reference. Ids restart and repeat: not unique.

@@ -23,9 +23,10 @@ from cascade.channels.base import (
     Unknown,
     Unsupported,
 )
+from cascade.domain.cascade import Attempt
 from cascade.domain.engine import RECEIPT_GRACE
 from cascade.domain.money import Amount
-from cascade.domain.state import AttemptState, Lane
+from cascade.domain.state import UNSENT, AttemptState, Lane
 from cascade.services.cancel import cancel
 from cascade.services.collect import collect
 from cascade.services.deployment import LEASE, seconds
@@ -352,9 +353,9 @@ class _Life:
         return way.__name__, way()
 
     def rows(self) -> object:
-        """All but the attempts' own numbers."""
+        """All but the attempts' own numbers, and how early they are looked at in vain."""
         return [
-            one._replace(attempts=tuple(a._replace(id=None) for a in one.attempts))
+            one._replace(attempts=tuple(_known(a) for a in one.attempts))
             for one in self.bench.cascades()
         ]
 
@@ -403,7 +404,9 @@ class _Life:
         return collect(self.bench.records)
 
     def tick(self) -> object:
-        return tick(self.bench.records, pollable())
+        counts = tick(self.bench.records, pollable())
+        del counts["postponed"]
+        return counts
 
     def poll(self) -> object:
         accounts = sorted(pollable())
@@ -423,3 +426,9 @@ def _break(transaction) -> int:
 
 def _expired(bench: Bench, lane: Lane = Lane.NORMAL):
     return bench.do(lambda t: t.expired(lane, 9, pollable=pollable()))
+
+
+def _known(one: Attempt) -> Attempt:
+    if one.state in UNSENT:
+        return one._replace(id=None)
+    return one._replace(id=None, due_at=one.due_at and one.expires_at)

@@ -42,6 +42,10 @@ class Sweeping(Operations):
         released = TickRow(ticked_at=self.now() - pause, resumed_at=row.resumed_at)
         self.tables.put(self.tables.ticks, name, released)
 
+    def due_lanes(self) -> list[Lane]:
+        now = self.now()
+        return [lane for lane in Lane if self.tables.due_of(lane, now)]
+
     def requeue(self, lane: Lane, quota: int) -> list[Hint]:
         now = self.now()
         due = [row for row in self.tables.due_of(lane, now) if self._may_start(row, now)]
@@ -58,6 +62,9 @@ class Sweeping(Operations):
         if row.state not in UNSENT or row.expires_at <= now:
             return False
         return self.tables.messages[row.message_id].state is MessageState.IN_PROGRESS
+
+    def postpone(self, lane: Lane, quota: int) -> int:  # noqa: ARG002  # all is due when it must be
+        return 0
 
     def break_leases(
         self, lane: Lane, quota: int, *, lease: dt.timedelta, grace: dt.timedelta
