@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 
+from json.encoder import encode_basestring_ascii as quoted
+
 from cascade.domain.state import AttemptState
 
 
@@ -27,5 +29,6 @@ def dedupe_key(
     parts = [account, *refs, status.value, *native, when]
     if is_unconfirmed:
         parts.append("unconfirmed")
-    # `ascii` keeps the parts apart, and takes whatever characters a provider sends.
-    return hashlib.blake2b(ascii(parts).encode(), digest_size=16).digest()
+    # JSON keeps the parts apart, and takes whatever characters a provider sends.
+    told = ", ".join("null" if part is None else quoted(part) for part in parts)
+    return hashlib.blake2b(f"[{told}]".encode(), digest_size=16).digest()
