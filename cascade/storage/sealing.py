@@ -32,10 +32,8 @@ class Keyring:
 
     def __init__(self, keys: Mapping[str, bytes], hash_key: bytes) -> None:
         """`keys`: 32-byte keys by id, the sealing one first; `hash_key`: at least 32 bytes."""
-        self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
-        sealing_id = next(iter(keys))
-        self._sealing = self._ciphers[sealing_id]
-        self._head = bytes([len(sealing_id.encode())]) + sealing_id.encode()
+        self._by_head = {_head(key_id): AESGCM(key) for key_id, key in keys.items()}
+        self._head, self._sealing = next(iter(self._by_head.items()))
         self._hmac = HMAC(hash_key, SHA256())
 
     def seal(self, plain: bytes, context: str) -> bytes:
@@ -45,8 +43,8 @@ class Keyring:
 
     def open(self, sealed: bytes, context: str) -> bytes:
         """What `seal` was given; raises UnknownKeyError, or UnsealableError."""
-        start = 1 + int.from_bytes(sealed[:1])
-        cipher = self._ciphers.get(sealed[1:start].decode(errors="replace"))
+        start = 1 + sealed[0] if sealed else 0
+        cipher = self._by_head.get(sealed[:start])
         if cipher is None:
             msg = "sealed by a key that is not in CASCADE_SEAL_KEYS"
             raise UnknownKeyError(msg)
@@ -62,3 +60,7 @@ class Keyring:
         keyed = self._hmac.copy()  # twice as fast as a new one
         keyed.update(value)
         return keyed.finalize()
+
+
+def _head(key_id: str) -> bytes:
+    return bytes([len(key_id.encode())]) + key_id.encode()
