@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
 
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from benchmarks import crowd
+from benchmarks.looks import await_count
 from benchmarks.naive.tables import Bill, Message, create
 from benchmarks.processes import Meter, Tree, server_pid
 from benchmarks.sample import Sample, VoidError
@@ -89,10 +89,7 @@ def _through(engine: Engine, groups: dict[str, Callable[[], float]], count: int)
             session.add(message)
             session.commit()
             send.delay(message.id)
-    while _bills(engine) < done + count:
-        if time.monotonic() > begun + PATIENCE:
-            raise VoidError(f"the naive design was not done within {PATIENCE:.0f} s")
-        Event().wait(0.05)
+    await_count(lambda: _bills(engine) - done, count, check=lambda: None, patience=PATIENCE)
     sample = Sample(count=count, seconds=time.monotonic() - begun, cpu=meter.read())
     _check(engine, done + count)
     return sample

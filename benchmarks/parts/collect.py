@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from threading import Event
 
 from benchmarks import recount
+from benchmarks.looks import await_count
 from benchmarks.part import Part, Say, Started, ratio
 from benchmarks.processes import Meter
 from benchmarks.sample import Sample
@@ -26,6 +26,7 @@ _STEPS: list[PolicyStep] = [{"channel": "ok", "ttl": "10m"}]
 RECEIPTS = 40_000
 COLLECTORS = 2
 _SET = 1000
+_PATIENCE = 120.0  # seconds
 
 
 @contextmanager
@@ -51,9 +52,7 @@ def _sample(stack: BenchStack, count: int) -> Sample:
     begun = time.monotonic()
     for _ in range(COLLECTORS):  # as two beats of the clock do
         dispatcher.send(COLLECT, [], COLLECT)
-    while recount.charged(engine) < count:
-        stack.check()
-        Event().wait(0.02)
+    await_count(partial(recount.charged, engine), count, check=stack.check, patience=_PATIENCE)
     sample = Sample(count=count, seconds=time.monotonic() - begun, cpu=meter.read())
     recount.await_books(engine, recount.Books(messages=count, unsupported=0))
     engine.dispose()

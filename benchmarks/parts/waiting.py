@@ -6,15 +6,16 @@ import time
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from threading import Event
 
 from sqlalchemy import Engine, text
 
 from benchmarks import books, population, recount
+from benchmarks.looks import await_count
 from benchmarks.part import Goal, Part, Say, Started, ratio
 from benchmarks.processes import Meter, Tree, server_pid
-from benchmarks.sample import Sample, VoidError
+from benchmarks.sample import Sample
 from benchmarks.stack import BenchStack, running, small
 from benchmarks.with_provider import send
 from cascade.dispatch import COLLECT, ENQUEUE, POLL, SYNC, TICK
@@ -24,7 +25,6 @@ from cascade.domain.policy import PolicyStep
 ATTEMPTS = 100_000
 PATIENCE = 300.0  # seconds for one run
 _STEPS: list[PolicyStep] = [{"channel": "ok", "ttl": "12h"}, {"channel": "vk", "ttl": "12h"}]
-_LOOK = 0.25
 
 _TEMPLATE = text("SELECT id FROM cascade.messages")
 _ALL_DUE = text("""
@@ -57,11 +57,7 @@ def _sample(stack: BenchStack, count: int) -> Sample:
         connection.execute(_ALL_DUE)
     meter = Meter.start(stack.groups())
     begun = time.monotonic()
-    while _opened(engine) < count:
-        stack.check()
-        if time.monotonic() > begun + PATIENCE:
-            raise VoidError(f"not done within {PATIENCE:.0f} s")
-        Event().wait(_LOOK)
+    await_count(partial(_opened, engine), count, check=stack.check, patience=PATIENCE)
     sample = Sample(
         count=count,
         seconds=time.monotonic() - begun,

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from threading import Event
 
 from sqlalchemy import Engine
 
 from benchmarks import crowd, recount
 from benchmarks.bulk.devino import settings
+from benchmarks.looks import await_count
 from benchmarks.part import Goal, Part, Say, Started, cpu, ratio
 from benchmarks.processes import Meter
 from benchmarks.sample import Sample, VoidError
@@ -25,7 +26,6 @@ from cascade.domain.state import Channel, Lane
 
 
 PATIENCE = 300.0  # seconds for one run
-_SHORTEST, _LONGEST = 0.05, 0.5  # seconds between looks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,23 +94,13 @@ def _through(
     report = client.send_many(crowd.rows(count), text=crowd.TEXT, policy=whole.steps)
     if report.errors:
         raise VoidError(str(report.errors[0].error))
-    while (final := recount.final(engine)) < count:
-        stack.check()
-        if time.monotonic() > begun + PATIENCE:
-            raise VoidError(f"not done within {PATIENCE:.0f} s")
-        Event().wait(_next_look(time.monotonic() - begun, final / count))
+    await_count(partial(recount.final, engine), count, check=stack.check, patience=PATIENCE)
     return Sample(
         count=count,
         seconds=time.monotonic() - begun,
         cpu=meter.read(),
         provider=1000 * (stack.provider_cpu() - provider) / count,
     )
-
-
-def _next_look(passed: float, done: float) -> float:
-    """Seconds: half of what is left, as looking counts rows, which is work for the database."""
-    left = passed * (1 - done) / done if done else _SHORTEST
-    return min(max(left / 2, _SHORTEST), _LONGEST)
 
 
 def part(name: str, what: str, goals: Sequence[Goal], whole: Whole) -> Part:
