@@ -248,6 +248,7 @@ def test_a_rate_that_newer_code_wrote_leaves_its_deliveries_unrated_and_no_other
     [
         ("state = 'queued' AND hints > 0", "requeue"),
         ("state = 'unknown'", "leases"),
+        ("state = 'sent' AND due_at = expires_at + interval '2 s'", "postpone"),
     ],
 )
 def test_a_row_that_the_tick_cannot_change_stops_neither_its_lane_nor_the_others(
@@ -262,12 +263,14 @@ def test_a_row_that_the_tick_cannot_change_stops_neither_its_lane_nor_the_others
     ids = attempt_ids(journey, messages)
     if work == "leases":
         claimed(journey, [*messages, other])
+    if work == "postpone":
+        called(journey, [*messages, other], Accepted())
     refuse("attempts", f"{condition} AND id = {ids[BAD]}")
     journey.advance(31)
 
     tally = journey.tick()
 
-    assert tally["queued"] + tally["broken"] == SET
+    assert tally["queued"] + tally["broken"] + tally["postponed"] == SET
     assert caplog.messages.count("an attempt cannot be ticked: IntegrityError") == 1
     assert journey.attempt(messages[BAD]).due_at > journey.row("SELECT cascade.clock()")[0]
 
