@@ -120,7 +120,7 @@ def heard(receipts: Iterable[Unapplied], messages: Messages, at: dt.datetime | N
     if _tracing is None or at is None:
         return
     for one in receipts:
-        message = messages.get(one.message_id) if one.message_id is not None else None
+        message = messages.get(uuid.UUID(one.message_id)) if one.message_id is not None else None
         if message is None or one.attempt_id is None or not _tracing.takes(message.message_id):
             continue
         _tracing.recorder.record(_receipt(message, message.attempt(one.attempt_id), one, at))

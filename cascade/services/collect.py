@@ -148,7 +148,7 @@ def _events(receipts: Sequence[Unapplied]) -> dict[uuid.UUID, list[Event]]:
     for one in receipts:
         if one.attempt_id is not None and one.message_id is not None:
             word = Word(attempt_id=one.attempt_id, state=one.status, code=one.code)
-            events[one.message_id].append(hearing(word))
+            events[uuid.UUID(one.message_id)].append(hearing(word))
     return events
 
 

@@ -99,7 +99,7 @@ def write(
         if (new.state, new.success_met) != (old.state, old.success_met):
             ended.append(new)
         if new.state is not old.state:
-            turned[message_id] = new.state
+            turned[str(message_id)] = new.state
     update_attempts(connection, sorted(changed, key=lambda attempt: attempt.id or 0))
     _update_messages(connection, ended)
     write_events(connection, turned, now)

@@ -6,8 +6,6 @@ of it is live. Nothing is opened then and nothing cancelled, so nothing needs to
 
 from __future__ import annotations
 
-import uuid
-
 from collections.abc import Iterable
 
 from sqlalchemy import Connection, text
@@ -61,7 +59,7 @@ _CONCLUDE_MESSAGES = text("""
 def conclude(
     connection: Connection,
     attempt_ids: Iterable[int],
-    message_ids: Iterable[uuid.UUID],
+    message_ids: Iterable[str],
     versions: PolicyVersions,
 ) -> list[Delivered]:
     """Of these attempts, which a receipt says were delivered, writes those that plainly end their
@@ -69,8 +67,7 @@ def conclude(
 
     Locks `message_ids`, which are all that this transaction is going to change, and their attempts.
     """
-    names = {str(one): one for one in message_ids}
-    held = as_ids(names)
+    held = as_ids(message_ids)
     connection.execute(_HOLD_MESSAGES, {"ids": held})
     moment = now(connection)
     values = {"ids": held, "delivered": as_ids(attempt_ids), "now": moment}
@@ -78,6 +75,5 @@ def conclude(
     concluded = deliveries(connection, rows, versions)
     ended = [one.message_id for one in concluded]
     connection.execute(_CONCLUDE_MESSAGES, {"ids": as_ids(ended), "now": moment})
-    turned = {names[one]: MessageState.DELIVERED for one in ended}
-    write_events(connection, turned, moment)
+    write_events(connection, dict.fromkeys(ended, MessageState.DELIVERED), moment)
     return concluded

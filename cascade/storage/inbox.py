@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import uuid
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -47,7 +46,7 @@ class Unapplied(NamedTuple):
     code: str
     received_at: dt.datetime
     attempt_id: int | None
-    message_id: uuid.UUID | None
+    message_id: str | None  # as text, since most are only passed on
     is_unconfirmed: bool = False  # it would charge, and waits for a poll that says the same
 
 
@@ -74,7 +73,7 @@ _TAKE = text(f"""
 _MATCH = text("""
     SELECT r.id, r.status, r.native_status, r.native_code, r.received_at,
         coalesce(own.id, theirs.id) AS attempt_id,
-        coalesce(own.message_id, theirs.message_id) AS message_id,
+        CAST(coalesce(own.message_id, theirs.message_id) AS text) AS message_id,
         r.asked IS NOT NULL
             AND coalesce(own.delivered_at, theirs.delivered_at) IS NULL AS is_unconfirmed
     FROM cascade.receipts r

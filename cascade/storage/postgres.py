@@ -101,9 +101,7 @@ class PostgresTransaction:
     ) -> dict[uuid.UUID, Cascade]:
         return cascades.lock(self.connection, message_ids, self.versions, skip_locked=skip_locked)
 
-    def conclude(
-        self, attempt_ids: Iterable[int], message_ids: Iterable[uuid.UUID]
-    ) -> list[Delivered]:
+    def conclude(self, attempt_ids: Iterable[int], message_ids: Iterable[str]) -> list[Delivered]:
         return concluding.conclude(self.connection, attempt_ids, message_ids, self.versions)
 
     def write(

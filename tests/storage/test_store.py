@@ -245,7 +245,7 @@ def test_a_receipt_without_our_reference_finds_the_newest_with_the_providers(
         bench.do(lambda t, one=one: t.settle_taken([one], RECEIPT_GRACE))  # type: ignore[misc]
     bench.hear(FIRST, DELIVERED, client_ref=None, provider_ref="77")
     [found] = bench.do(lambda t: t.match_receipts(t.take_receipts(10)))
-    assert found.message_id == bench.messages[1]
+    assert found.message_id == str(bench.messages[1])
 
 
 def test_an_orphan_is_looked_at_after_one_two_and_four_seconds(claimed: Bench) -> None:

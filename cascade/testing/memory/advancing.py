@@ -46,7 +46,7 @@ class Advancing(Accepting):
     def conclude(
         self,
         attempt_ids: Iterable[int],  # noqa: ARG002  # all are left to the engine
-        message_ids: Iterable[uuid.UUID],  # noqa: ARG002  # nobody else holds anything
+        message_ids: Iterable[str],  # noqa: ARG002  # nobody else holds anything
     ) -> list[Delivered]:
         return []
 

@@ -64,7 +64,7 @@ class Hearing(Operations):
             code=row.new.native_code or row.new.native_status,
             received_at=row.received_at,
             attempt_id=None if attempt is None else attempt.id,
-            message_id=None if attempt is None else attempt.message_id,
+            message_id=None if attempt is None else str(attempt.message_id),
             is_unconfirmed=row.asked is not None
             and (attempt is None or attempt.delivered_at is None),
         )
