@@ -137,7 +137,7 @@ PARTS = [
     ),
     part(
         "http",
-        "the same over HTTP, one message a call",
+        "the same over HTTP, one message a call, on an event loop with 256 in flight",
         [ratio(2.5, 1.9), cpu(0.40, 0.50)],
         HTTP,
     ),

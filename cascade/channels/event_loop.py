@@ -251,12 +251,13 @@ async def _connected(
     except _NEVER_CONNECTED:
         if call.begun:
             raise
+    await asyncio.sleep(_FIRST_PAUSE / 2)
     retrying = AsyncRetrying(  # only now: it takes a third of a call's CPU
         retry=retry_if_exception(
             lambda error: not call.begun and isinstance(error, _NEVER_CONNECTED)
         ),
         stop=stop_after_attempt(_TRIES - 1),
-        wait=wait_random_exponential(multiplier=_FIRST_PAUSE, max=_LONGEST_PAUSE),
+        wait=wait_random_exponential(multiplier=2 * _FIRST_PAUSE, max=_LONGEST_PAUSE),
         reraise=True,
     )
     answer: HttpResponse = await retrying(_once, session, call, body_limit)

@@ -18,12 +18,13 @@ from cascade.domain.state import UNSENT, AttemptState, Lane, MessageState, may_d
 
 RECEIPT_GRACE = dt.timedelta(seconds=2)  # after the TTL, for the receipt that is on its way
 # A published hint that was not claimed is published again: lost, or still behind others, where each
-# more of it costs a write and makes the queue longer. Codes that people wait for are urgent.
+# more of it costs a write and makes the queue longer. Codes that people wait for are urgent. No
+# longer than a lease, so that a claim need not move `due_at`.
 HINT_PATIENCE = MappingProxyType(
     {
         Lane.URGENT: dt.timedelta(seconds=2),
-        Lane.NORMAL: dt.timedelta(seconds=10),
-        Lane.BULK: dt.timedelta(seconds=30),
+        Lane.NORMAL: dt.timedelta(seconds=8),
+        Lane.BULK: dt.timedelta(seconds=8),
     }
 )
 LATE_WINDOW = dt.timedelta(hours=72)  # how long after its end a message may still become delivered

@@ -102,10 +102,12 @@ def _priced(
     connection: Connection, ledger: Ledger, unrated: Sequence[Discrepancy]
 ) -> Iterator[Correction]:
     """For charges that a rate has come for since they were booked."""
-    ids = [one.attempt_id for one in unrated if one.attempt_id is not None]
-    for one in priced(ledger.store.on(connection), ledger, ids):
-        if one.amount is not None:
-            yield _correction(one.attempt_id, None, Kind.UNRATED, one.amount)
+    # In sets: a transaction that is idle for as long as all of them take would be ended.
+    for some in _sets(unrated):
+        ids = [one.attempt_id for one in some if one.attempt_id is not None]
+        for one in priced(ledger.store.on(connection), ledger, ids):
+            if one.amount is not None:
+                yield _correction(one.attempt_id, None, Kind.UNRATED, one.amount)
 
 
 def _correction(attempt_id: int, ref: str | None, kind: Kind, amount: Amount) -> Correction:

@@ -36,7 +36,12 @@ def tick(ledger: Records, pollable: frozenset[str]) -> Counter[str]:
         moved = _round(ledger, lanes, tally, pollable=pollable, stop_at=stop_at)
         if moved < min(QUOTA.values()) or ledger.monotonic() >= stop_at:
             break
+        lanes = ledger.store.transaction(_due_lanes)  # a more urgent one may be due by now
     return tally
+
+
+def _due_lanes(transaction: Transaction) -> Sequence[Lane]:
+    return transaction.due_lanes()
 
 
 def _begin(transaction: Transaction) -> Sequence[Lane] | None:

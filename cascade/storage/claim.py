@@ -36,7 +36,8 @@ class Claimed(NamedTuple):
 
 # Attempts whose time is over, or too short for the provider, are left to the tick. The first call
 # turns `expires_at` from the end of the waiting into the end of the TTL; later ones leave it.
-# `due_at` moves later only by the tick, for those few that still live then: see `postpone`.
+# `due_at` stays at the patience with the hint, which is no longer than the lease: the tick moves it
+# on for those few that still live then.
 _CLAIM = text(f"""
     WITH clock AS MATERIALIZED (SELECT {CLOCK} AS now),
     free AS MATERIALIZED (

@@ -41,10 +41,12 @@ _RELEASE = text(f"""
     UPDATE cascade.ticks SET ticked_at = {CLOCK} - CAST(:pause AS interval) WHERE name = :name
 """)  # noqa: S608  # a constant
 
+# The first entry of each lane in the index of what is due: EXISTS would read the whole table.
 _DUE_LANES = text(f"""
-    SELECT lane FROM unnest(enum_range(NULL::cascade.lane)) lane
-    WHERE EXISTS (SELECT FROM cascade.attempts a WHERE a.lane = lane AND a.due_at <= {CLOCK})
-    ORDER BY lane
+    SELECT l.lane FROM unnest(enum_range(CAST(NULL AS cascade.lane))) AS l(lane)
+    WHERE (SELECT a.due_at FROM cascade.attempts a
+        WHERE a.lane = l.lane AND a.due_at IS NOT NULL ORDER BY a.due_at LIMIT 1) <= {CLOCK}
+    ORDER BY l.lane
 """)  # noqa: S608  # a constant
 
 _WITH_CLOCK = f"WITH clock AS MATERIALIZED (SELECT {CLOCK} AS now) "
@@ -55,7 +57,7 @@ _TO_QUEUE = """
         FROM cascade.attempts a
         JOIN cascade.messages m ON m.id = a.message_id
         CROSS JOIN clock
-        WHERE a.lane = CAST(:lane AS cascade.lane) AND a.due_at <= clock.now
+        WHERE a.lane = CAST(:lane AS cascade.lane) AND a.due_at <= (SELECT now FROM clock)
             AND a.state IN ('scheduled', 'queued', 'retry') AND a.expires_at > clock.now
             AND a.channel = ANY(:channels) AND m.state = 'in_progress'
         ORDER BY a.due_at LIMIT :quota
@@ -79,7 +81,7 @@ _REQUEUE = text(f"""
 _UNDER_WAY = """
         SELECT a.id, coalesce(a.lease_until, a.expires_at + CAST(:grace AS interval)) AS due_at
         FROM cascade.attempts a CROSS JOIN clock
-        WHERE a.lane = CAST(:lane AS cascade.lane) AND a.due_at <= clock.now
+        WHERE a.lane = CAST(:lane AS cascade.lane) AND a.due_at <= (SELECT now FROM clock)
             AND a.state IN ('sending', 'unknown', 'sent', 'delivered')
             AND coalesce(a.lease_until, a.expires_at + CAST(:grace AS interval)) > clock.now
         ORDER BY a.due_at LIMIT :quota
@@ -101,7 +103,7 @@ _BROKEN = """
             ELSE greatest(a.expires_at + CAST(:lease AS interval),
                 a.lease_until + make_interval(secs => a.ttl_minimum)) END AS provider_until
         FROM cascade.attempts a CROSS JOIN clock
-        WHERE a.lane = CAST(:lane AS cascade.lane) AND a.due_at <= clock.now
+        WHERE a.lane = CAST(:lane AS cascade.lane) AND a.due_at <= (SELECT now FROM clock)
             AND a.state IN ('sending', 'sent', 'delivered') AND a.lease_until <= clock.now
         ORDER BY a.due_at LIMIT :quota
         FOR NO KEY UPDATE SKIP LOCKED
@@ -152,7 +154,7 @@ _EXPIRED = text(f"""
     FROM cascade.attempts a
     JOIN cascade.messages m ON m.id = a.message_id
     CROSS JOIN clock
-    WHERE a.lane = CAST(:lane AS cascade.lane) AND a.due_at <= clock.now
+    WHERE a.lane = CAST(:lane AS cascade.lane) AND a.due_at <= (SELECT now FROM clock)
         AND (
             (
                 a.state IN ('scheduled', 'queued', 'retry')
@@ -200,6 +202,7 @@ _DEFER = text(f"""
     SET hints = least(hints + 1, 12),
         due_at = {CLOCK} + make_interval(secs => least(3600, 2 ^ least(hints + 1, 12)))
     WHERE message_id = :id AND due_at <= {CLOCK}
+        AND (lease_until IS NULL OR lease_until <= {CLOCK})
 """)  # noqa: S608  # a constant
 
 

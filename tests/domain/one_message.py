@@ -191,7 +191,7 @@ class OneMessage:
 
     def _requeue(self, attempt_id: int) -> None:
         attempt = self.attempt(attempt_id)
-        patience = dt.timedelta(seconds=min(300, 10 * 2 ** min(self._hints[attempt_id], 10)))
+        patience = dt.timedelta(seconds=min(300, 8 * 2 ** min(self._hints[attempt_id], 10)))
         self._hints[attempt_id] += 1
         due_at = min(attempt.expires_at, self.now + patience)
         self._change(attempt_id, state=AttemptState.QUEUED, due_at=due_at)

@@ -396,13 +396,15 @@ def test_a_hint_is_published_only_after_its_row_is_committed(journey: Journey):
     assert seen == [journey.attempt(message_id).id]
 
 
-def test_a_hint_that_is_lost_costs_ten_seconds_and_no_message(journey: Journey, hints: list[Hint]):
+def test_a_hint_that_is_lost_costs_eight_seconds_and_no_message(
+    journey: Journey, hints: list[Hint]
+):
     def publish(_hints: Iterable[Hint]) -> int:
         raise ConnectionError
 
     with pytest.raises(ConnectionError):
         Cascade(replace(journey.ledger, publish=publish)).send(to=PHONE, text=WORDS)
-    journey.advance(10.1)
+    journey.advance(8.1)
     journey.tick()
 
     [attempt] = journey.rows("SELECT id FROM cascade.attempts")

@@ -16,6 +16,7 @@ from cascade.domain.hint import Hint
 from cascade.domain.state import AttemptState, Channel, Lane
 from cascade.services.deployment import LEASE
 from cascade.services.tick import tick
+from cascade.storage import sweep
 from tests.services.journey import PHONE, WORDS, Journey, a_step
 
 
@@ -53,25 +54,25 @@ def test_a_hint_that_got_lost_is_published_again_after_doubling_pauses(
         assert later(journey, max(row.pause.total_seconds() - 0.5, 1))["queued"] == 0
         assert later(journey, 1)["queued"] == 1
 
-    assert pauses == [about(p) for p in (10, 10, 20, 40, 80, 160, 300, 300)]
+    assert pauses == [about(p) for p in (8, 8, 16, 32, 64, 128, 256, 300)]
     assert set(hints) == {Hint(Channel.VK, Lane.NORMAL, journey.attempt(message_id).id)}
 
 
 def test_a_claim_makes_the_next_lost_hint_a_first_one_again(journey: Journey):
     message_id = journey.send()
-    for pause in (10.1, 10.1, 20.1):
+    for pause in (8.1, 8.1, 16.1):
         later(journey, pause)
     journey.call(message_id, Unavailable("refused"))
 
     later(journey, 1.1)
 
     row = journey.row("SELECT due_at - cascade.clock() AS pause FROM cascade.attempts")
-    assert row.pause.total_seconds() == about(10)
+    assert row.pause.total_seconds() == about(8)
 
 
 def test_the_second_tick_within_a_second_does_nothing(journey: Journey):
     first = journey.send()
-    assert later(journey, 10.1)["queued"] == 1
+    assert later(journey, 8.1)["queued"] == 1
     journey.change("UPDATE cascade.attempts SET due_at = cascade.clock()")
 
     assert journey.tick() == {"second": 1}
@@ -302,7 +303,7 @@ def test_a_message_that_somebody_holds_is_left_to_the_next_tick(journey: Journey
 
 def test_an_attempt_that_somebody_holds_is_not_waited_for(journey: Journey):
     held, free = journey.send(), journey.send()
-    journey.advance(10.1)
+    journey.advance(8.1)
 
     with journey.engine.begin() as holder:
         holder.execute(
@@ -346,7 +347,7 @@ def test_every_lane_is_looked_at(journey: Journey, hints: list[Hint]):
         journey.send(priority=lane)
     hints.clear()
 
-    later(journey, 30.1)
+    later(journey, 8.1)
 
     assert {hint.lane for hint in hints} == set(Lane)
 
@@ -470,3 +471,31 @@ def test_one_tick_moves_on_whatever_is_due_at_once(journey: Journey):
     counts = later(journey, 31)
 
     assert (counts["expired"], counts["opened"]) == (2100, 2100)
+
+
+def test_the_look_for_due_lanes_reads_nothing_but_the_index(journey: Journey):
+    journey.cascade.send_many([{"to": PHONE}] * 2000, text=WORDS, priority=Lane.BULK)
+    journey.send(priority=Lane.URGENT)
+    journey.change("UPDATE cascade.attempts SET due_at = cascade.clock() WHERE lane = 'urgent'")
+    journey.change(
+        "UPDATE cascade.attempts SET state = 'expired', ended_at = cascade.clock(), due_at = NULL"
+        " WHERE lane = 'bulk' AND id % 20 > 0"
+    )
+
+    with journey.engine.begin() as connection:
+        connection.execute(text("ANALYZE cascade.attempts"))
+        plan = connection.execute(text(f"EXPLAIN {sweep._DUE_LANES.text}")).scalars().all()
+        assert sweep.due_lanes(connection) == [Lane.URGENT]
+
+    assert not [line for line in plan if "Seq Scan on attempts" in line]
+    assert [line for line in plan if "attempts_due_idx" in line]
+
+
+@pytest.mark.parametrize("lane", Lane)
+def test_a_claim_and_its_result_write_no_index(journey: Journey, lane: Lane):
+    message_id = journey.send(priority=lane)
+    before = journey.attempt(message_id).due_at
+
+    journey.call(message_id, Accepted())
+
+    assert journey.attempt(message_id).due_at == before

@@ -24,7 +24,7 @@ def test_a_message_is_accepted_once_and_the_tick_makes_up_for_its_hint(
     lost = unseen_commit()
 
     message_id = journey.send(key=key)
-    journey.advance(10.1)
+    journey.advance(8.1)
     journey.tick()
 
     assert lost
@@ -80,7 +80,7 @@ def test_a_refusal_opens_one_step_and_the_tick_makes_up_for_its_hint(
     lost = unseen_commit()
 
     assert journey.settle((claimed, Unsupported("no-user"))).hints == []
-    journey.advance(10.1)
+    journey.advance(8.1)
     journey.tick()
 
     assert lost

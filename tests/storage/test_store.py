@@ -191,7 +191,7 @@ def test_a_hint_is_given_again_with_doubling_patience(bench: Bench) -> None:
     bench.send()
     found = []
     for _ in range(14):
-        bench.advance(5)
+        bench.advance(4)
         found.append(len(bench.do(lambda t: t.requeue(Lane.NORMAL, 10))))
     assert found == [0, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]
 
