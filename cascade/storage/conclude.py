@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from sqlalchemy import Connection, text
 
 from cascade.domain.state import MessageState
+from cascade.storage.cascades import ATTEMPTS_OF
 from cascade.storage.charges import Delivered, deliveries
 from cascade.storage.database import now
 from cascade.storage.events import write_events
@@ -27,10 +28,10 @@ _HOLD_MESSAGES = text("""
 """)
 # What `engine.hear` makes of it. Attempts are locked in id order; then it changes those that are the
 # only live ones of their messages. The policy is no join: that could begin with all policies.
-_CONCLUDE_ATTEMPTS = text("""
+_CONCLUDE_ATTEMPTS = text(f"""
     WITH held AS MATERIALIZED (
         SELECT id, message_id, ended_at FROM cascade.attempts
-        WHERE message_id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE
+        WHERE id = ANY({ATTEMPTS_OF}) ORDER BY id FOR NO KEY UPDATE
     ),
     alone AS MATERIALIZED (
         SELECT min(id) AS id FROM held WHERE ended_at IS NULL
@@ -48,7 +49,7 @@ _CONCLUDE_ATTEMPTS = text("""
     RETURNING a.id, CAST(a.message_id AS text) AS message_id, a.account, a.channel, a.delivered_at,
         coalesce(a.started_at, a.created_at) AS started_at, m.recipient, m.content, m.policy_id,
         (SELECT account FROM cascade.channels WHERE channel = 'sms') AS sms_account
-""")
+""")  # noqa: S608  # constants
 
 _CONCLUDE_MESSAGES = text("""
     UPDATE cascade.messages SET state = 'delivered', success_met = true, ended_at = :now

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 from cascade.domain.engine import HINT_PATIENCE, RECEIPT_GRACE
 from cascade.domain.hint import Hint
 from cascade.domain.state import Channel, Lane
+from cascade.storage.cascades import ATTEMPTS_OF
 from cascade.storage.culprit import change_due
 from cascade.storage.database import CLOCK
 from cascade.storage.inbox import CALL_TOLERANCE
@@ -188,7 +189,7 @@ _EXPIRED = text(f"""
 _AWAITING = text(f"""
     WITH {_UNAPPLIED}
     SELECT DISTINCT a.message_id FROM cascade.attempts a
-    WHERE a.message_id = ANY(CAST(:ids AS uuid[])) AND a.due_at IS NOT NULL
+    WHERE a.id = ANY({ATTEMPTS_OF}) AND a.due_at IS NOT NULL
         AND (
             EXISTS (SELECT FROM unapplied u
                 WHERE u.account = a.account AND u.client_ref = a.client_ref)
