@@ -125,7 +125,14 @@ def _event_loop(_provider_url: str) -> Mapping[str, str]:
     return {"CASCADE_TRANSPORT": "event_loop", "CASCADE_FLIGHT": "256"}
 
 
-ENGINE = Whole(messages=20_000, warm=1000, app="benchmarks.in_process_app", has_gateway=False)
+# As many children as empty tasks have.
+ENGINE = Whole(
+    messages=20_000,
+    warm=1000,
+    app="benchmarks.in_process_app",
+    has_gateway=False,
+    children=2,
+)
 HTTP = Whole(messages=20_000, warm=1000, provider=_OVER_HTTP, settings=_event_loop)
 
 PARTS = [
