@@ -187,8 +187,12 @@ def no_lease() -> None:
         "_REQUEUE",
         ("a.state IN ('scheduled', 'queued', 'retry')", "a.state <= 'sending'"),
         ("SET state = 'queued',", "SET state = greatest(a.state, 'queued'),"),
-        ("a.due_at <= clock.now", "a.due_at <= clock.now + interval '7 s'"),
+        (
+            "a.due_at <= (SELECT now FROM clock)",
+            "a.due_at <= (SELECT now FROM clock) + interval '7 s'",
+        ),
     )
+    _put(sweep, due_lanes=lambda _: list(state.Lane))
 
 
 def locks_in_any_order() -> None:
