@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlalchemy import Engine, text
 
 from benchmarks.sample import VoidError
@@ -26,7 +28,7 @@ def counted(engine: Engine) -> dict[str, int]:
         return dict(connection.execute(_COUNTS).one()._mapping)  # noqa: SLF001  # SQLAlchemy's own way
 
 
-def require(found: dict[str, int], **wanted: int) -> None:
+def require(found: Mapping[str, object], **wanted: object) -> None:
     """Raises VoidError that names each count which is not what it should be."""
     wrong = [
         f"{name} {found[name]} instead of {want}"

@@ -71,7 +71,7 @@ class InProcess:
 
     def verify(self, webhook: Webhook) -> None: ...
 
-    def parse(self, webhook: Webhook) -> list[Receipt]:  # the contract
+    def parse(self, webhook: Webhook) -> list[Receipt]:
         raise NotImplementedError("nothing comes over the wire here")
 
     def ack(self) -> Ack:

@@ -10,6 +10,7 @@ from threading import Event
 
 from sqlalchemy import Connection, Engine, text
 
+from benchmarks.books import require
 from benchmarks.sample import VoidError
 
 
@@ -100,7 +101,7 @@ def check(engine: Engine, books: Books) -> None:
     """Raises VoidError if a message, an attempt, a receipt or a charge is missing or too many."""
     with engine.begin() as connection:
         found = _found(connection)
-    expected = {
+    expected: dict[str, object] = {
         "messages": books.messages,
         "delivered": books.messages,
         "attempts": books.messages + books.unsupported,
@@ -112,14 +113,8 @@ def check(engine: Engine, books: Books) -> None:
         "charges": books.messages,
         "unrated": 0,
     }
-    wrong: dict[str, tuple[object, object]] = {
-        name: (found[name], want) for name, want in expected.items() if found[name] != want
-    }
-    if books.amount is not None and found["amount"] != books.amount:
-        wrong["amount"] = (found["amount"], books.amount)
-    if wrong:
-        told = ", ".join(f"{name} {was} instead of {want}" for name, (was, want) in wrong.items())
-        raise VoidError(told)
+    amount = {} if books.amount is None else {"amount": books.amount}
+    require(found, **expected, **amount)
 
 
 def _found(connection: Connection) -> dict[str, int]:

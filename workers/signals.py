@@ -30,8 +30,8 @@ def _log(*, loglevel: int, **_: object) -> None:
     logs.configure(loglevel, running_task)
 
 
-# What was imported lives for ever: looked through again and again, it took a tenth of the CPU. A set
-# of hundreds of attempts is thousands of objects, none of them in a cycle.
+# What was imported lives for ever, and need not be looked through again and again. A set of hundreds
+# of attempts is thousands of objects, none of them in a cycle.
 @worker_process_init.connect
 def _spare_the_collector(**_: object) -> None:
     gc.freeze()

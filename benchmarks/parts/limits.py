@@ -63,9 +63,8 @@ def _sample(stack: BenchStack) -> Sample:
     starts = [calls[0] + _RUN_IN + shift / 10 for shift in range(10 * _MINUTES)]
     minutes = [_between(calls, start, start + MINUTE) for start in starts]
     worst = max(_between(calls, one, one + 1) for one in calls)
-    count = median(
-        minutes
-    )  # a tick's calls come together: one minute has a tick more than another
+    # A tick's calls come together: one minute has a tick more than another.
+    count = median(minutes)
     figures = {
         "off": abs(count / (RATE * MINUTE) - 1),
         "worst_minute": max(minutes) / (RATE * MINUTE),

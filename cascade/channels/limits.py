@@ -30,15 +30,20 @@ log = logging.getLogger(__name__)
 PATIENCE = 1.0  # seconds for an answer, and as many for a connection
 KEPT = 5.0  # seconds for which a slot waits for its attempt; then it lines up again
 
-# A rank's clock stands behind the true time by a slot for each one that a rank before it has taken:
-# so those in its line wait longer without being told. After a rest, there are a second's slots to
-# give away at once, to all ranks together. An attempt that cannot wait for a slot takes none.
-_TAKE_SLOTS: Final = """
+_NOW: Final = """
 local now = tonumber(ARGV[1])
 if not now then
   local time = redis.call('TIME')
   now = time[1] + time[2] / 1000000
 end
+"""
+
+# A rank's clock stands behind the true time by a slot for each one that a rank before it has taken:
+# so those in its line wait longer without being told. After a rest, there are a second's slots to
+# give away at once, to all ranks together. An attempt that cannot wait for a slot takes none.
+_TAKE_SLOTS: Final = (
+    _NOW
+    + """
 local pause, ranks, kept = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local clock, next_slot = {}, {}
@@ -87,14 +92,12 @@ for rank = 1, ranks do
 end
 return waits
 """
+)
 
 # The newest calls to a person, as many as the limit counts; an attempt that is tried again is one.
-_COUNT_CALLS: Final = """
-local now = tonumber(ARGV[1])
-if not now then
-  local time = redis.call('TIME')
-  now = time[1] + time[2] / 1000000
-end
+_COUNT_CALLS: Final = (
+    _NOW
+    + """
 local count, seconds = tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local waits = {}
@@ -112,6 +115,7 @@ for at, calls in ipairs(KEYS) do
 end
 return waits
 """
+)
 
 
 class Limits:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-import uuid
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cascade.channels.limit import Place
 from cascade.domain.hint import Hint
 from cascade.domain.state import Channel, Lane
-from cascade.services.advance import Event, advance_all, expiring
+from cascade.services.advance import advance_all, expiries
 from cascade.services.deployment import Deployment
 from cascade.storage.database import is_passing
 from cascade.storage.queueing import Queued
@@ -74,7 +73,7 @@ def _line_up(
     return Admitted(
         attempt_ids=[one for one, wait in late.items() if wait == 0],
         counts=Counter(waiting=len(put_off), given_up=len(given_up)),
-        hints=_moved_on(deployment, given_up),
+        hints=advance_all(deployment.ledger, expiries(given_up)).hints if given_up else (),
     )
 
 
@@ -98,10 +97,3 @@ def _rank(lane: Lane, one: Queued) -> int:
 def _wait(one: Queued, wait: float | None) -> float | None:
     """A running TTL is waited for to its end."""
     return one.seconds_left if wait is None and one.tries else wait
-
-
-def _moved_on(deployment: Deployment, given_up: Mapping[int, uuid.UUID]) -> Sequence[Hint]:
-    events: dict[uuid.UUID, list[Event]] = defaultdict(list)
-    for attempt_id, message_id in given_up.items():
-        events[message_id].append(expiring(attempt_id))
-    return advance_all(deployment.ledger, events).hints if events else ()

@@ -7,6 +7,7 @@ import functools
 import logging
 import uuid
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -48,6 +49,16 @@ def hearing(word: engine.Word) -> Event:
 def expiring(attempt_id: int) -> Event:
     """The event that an attempt's time seems to be over."""
     return lambda cascade, now: engine.expire(cascade, attempt_id, now)
+
+
+def expiries(due: Mapping[int, uuid.UUID]) -> dict[uuid.UUID, list[Event]]:
+    """That the time of these attempts seems to be over: events by message, from message ids by
+    attempt ids.
+    """
+    events: dict[uuid.UUID, list[Event]] = defaultdict(list)
+    for attempt_id, message_id in due.items():
+        events[message_id].append(expiring(attempt_id))
+    return events
 
 
 def advance(

@@ -80,9 +80,7 @@ class _Sorted:
     known: Sequence[Unapplied] = ()  # to be applied
     orphans: Sequence[int] = ()  # no attempt is known
     unconfirmed: Sequence[int] = ()  # a poll must say the same first
-    concluded: frozenset[int] = (
-        frozenset()
-    )  # attempts that ended their messages without the engine
+    concluded: frozenset[int] = frozenset()  # attempts: ended with their messages, at once
 
 
 def _apply(

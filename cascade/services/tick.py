@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from cascade.domain.engine import RECEIPT_GRACE
 from cascade.domain.state import Lane
-from cascade.services.advance import Event, advance_all, expiring
+from cascade.services.advance import Event, advance_all, expiries
 from cascade.services.deployment import LEASE, Records, seconds
 from cascade.storage.store import Transaction
 
@@ -36,12 +36,9 @@ def tick(ledger: Records, pollable: frozenset[str]) -> Counter[str]:
         moved = _round(ledger, lanes, tally, pollable=pollable, stop_at=stop_at)
         if moved < min(QUOTA.values()) or ledger.monotonic() >= stop_at:
             break
-        lanes = ledger.store.transaction(_due_lanes)  # a more urgent one may be due by now
+        # A more urgent lane may be due by now.
+        lanes = ledger.store.transaction(lambda transaction: transaction.due_lanes())
     return tally
-
-
-def _due_lanes(transaction: Transaction) -> Sequence[Lane]:
-    return transaction.due_lanes()
 
 
 def _begin(transaction: Transaction) -> Sequence[Lane] | None:
@@ -100,9 +97,7 @@ def _expire(
     due = ledger.store.transaction(
         lambda transaction: transaction.expired(lane, QUOTA[lane], pollable=pollable)
     )
-    by_message: dict[uuid.UUID, list[Event]] = defaultdict(list)
-    for attempt_id, message_id in due.items():
-        by_message[message_id].append(expiring(attempt_id))
+    by_message = expiries(due)
     messages = sorted(by_message)
     for start in range(0, len(messages), SET):
         # The first set is taken however late it is: a lane must not starve behind slow ones.

@@ -19,7 +19,7 @@ class Claimed(NamedTuple):
     """An attempt that this process alone may send, until its lease ends."""
 
     attempt_id: int
-    message_id: str  # as text, since making UUIDs costs more than the rest of the row
+    message_id: str  # as text, since it is only passed on
     account: str
     client_ref: str
     tries: int  # the fence of retries

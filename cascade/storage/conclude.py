@@ -73,6 +73,8 @@ def conclude(
     moment = now(connection)
     values = {"ids": held, "delivered": as_ids(attempt_ids), "now": moment}
     rows = connection.execute(_CONCLUDE_ATTEMPTS, values).all()
+    if not rows:
+        return []
     concluded = deliveries(connection, rows, versions)
     ended = [one.message_id for one in concluded]
     connection.execute(_CONCLUDE_MESSAGES, {"ids": as_ids(ended), "now": moment})
