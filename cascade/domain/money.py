@@ -10,7 +10,6 @@ import csv
 import datetime as dt
 import re
 
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -75,7 +74,7 @@ class RateBook:
 
     def __init__(self, rates: Iterable[Rate]) -> None:
         found: dict[tuple[str, Channel], dict[str, list[Rate]]] = defaultdict(dict)
-        for rate in sorted(rates, key=_valid_from):
+        for rate in sorted(rates, key=_valid_from, reverse=True):
             found[rate.account, rate.channel].setdefault(rate.prefix, []).append(rate)
         self._by_prefix = {
             key: (sorted({len(prefix) for prefix in rates}, reverse=True), rates)
@@ -90,10 +89,9 @@ class RateBook:
         """
         lengths, by_prefix = self._by_prefix.get((account, channel), ((), {}))
         for length in lengths:
-            rates = by_prefix.get(phone[:length], ())
-            in_force = bisect_right(rates, at, key=_valid_from)
-            if in_force:
-                return rates[in_force - 1]
+            for rate in by_prefix.get(phone[:length], ()):
+                if rate.valid_from <= at:
+                    return rate
         return None
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from cascade.domain.message import words_for
 from cascade.domain.money import Amount, PriceUnit, Rate, RateBook, charge as cost
@@ -25,16 +25,12 @@ log = logging.getLogger(__name__)
 _UNREADABLE = (UnsealableError, KeyError, ValueError)
 
 
-@dataclass(frozen=True, slots=True)
-class _Price:
-    """What an attempt costs, or would cost; without a rate it has no amount."""
+class _Rated(NamedTuple):
+    """A delivery with the rates in force: its own, and that of an SMS in its place."""
 
+    one: Delivered
     rate: Rate | None
-    units: int
-
-    @property
-    def amount(self) -> Amount | None:
-        return None if self.rate is None else cost(self.rate, units=self.units)
+    sms_rate: Rate | None
 
 
 def charge(transaction: Transaction, ledger: Records, attempt_ids: Sequence[int]) -> None:
@@ -49,8 +45,7 @@ def charge_all(transaction: Transaction, ledger: Records, delivered: Sequence[De
     """`charge`, for what was read already."""
     if not delivered:
         return
-    rates = transaction.rate_book()
-    charges = [_charge(ledger, rates, one) for one in delivered]
+    charges = _charges(transaction, ledger, delivered)
     transaction.book(charges)
     unrated = [charge.attempt_id for charge in charges if charge.rate_id is None]
     if unrated:
@@ -59,30 +54,31 @@ def charge_all(transaction: Transaction, ledger: Records, delivered: Sequence[De
 
 def priced(transaction: Transaction, ledger: Records, attempt_ids: Sequence[int]) -> list[Charge]:
     """What `charge` would book for these attempts."""
+    return _charges(transaction, ledger, transaction.delivered(attempt_ids))
+
+
+def _charges(
+    transaction: Transaction, ledger: Records, delivered: Sequence[Delivered]
+) -> list[Charge]:
     rates = transaction.rate_book()
-    return [_charge(ledger, rates, one) for one in transaction.delivered(attempt_ids)]
+    rated = [_rated(ledger, rates, one) for one in delivered]
+    uncounted = sorted(set(_uncounted(rated)))
+    contents = transaction.contents(uncounted) if uncounted else {}
+    return [_charge(ledger, one, contents) for one in rated]
 
 
-def _charge(ledger: Records, rates: RateBook, one: Delivered) -> Charge:
+def _rated(ledger: Records, rates: RateBook, one: Delivered) -> _Rated:
     phone = _phone(ledger, one)
-    price = _price(ledger, one, _rate(rates, one, phone, (one.account, one.channel)))
-    return Charge(
-        attempt_id=one.attempt_id,
-        rate_id=None if price.rate is None else price.rate.id,
-        amount=price.amount,
-        units=price.units,
-        occurred_at=one.delivered_at,
-        sms_amount=price.amount
-        if one.channel is Channel.SMS
-        else _instead(ledger, one, rates, phone),
-    )
-
-
-def _instead(ledger: Records, one: Delivered, rates: RateBook, phone: str | None) -> Amount | None:
-    """What an SMS of the same words to the same number would have cost."""
+    if phone is None:
+        return _Rated(one, None, None)
+    at = one.started_at
+    rate = rates.rate_for(account=one.account, channel=one.channel, phone=phone, at=at)
+    if one.channel is Channel.SMS:
+        return _Rated(one, rate, rate)
     if one.sms_account is None:
-        return None
-    return _price(ledger, one, _rate(rates, one, phone, (one.sms_account, Channel.SMS))).amount
+        return _Rated(one, rate, None)
+    sms = rates.rate_for(account=one.sms_account, channel=Channel.SMS, phone=phone, at=at)
+    return _Rated(one, rate, sms)
 
 
 def _phone(ledger: Records, one: Delivered) -> str | None:
@@ -92,24 +88,49 @@ def _phone(ledger: Records, one: Delivered) -> str | None:
         return None
 
 
-def _rate(
-    rates: RateBook, one: Delivered, phone: str | None, through: tuple[str, Channel]
-) -> Rate | None:
-    """That of one's number through an account on a channel."""
-    if phone is None:
-        return None
-    account, channel = through
-    return rates.rate_for(account=account, channel=channel, phone=phone, at=one.started_at)
+def _uncounted(rated: Sequence[_Rated]) -> Iterator[str]:
+    """The messages whose words must be looked at to price them."""
+    for one, rate, sms_rate in rated:
+        if _asks_for_words(rate, one) or _asks_for_words(sms_rate, one):
+            yield one.message_id
 
 
-def _price(ledger: Records, one: Delivered, rate: Rate | None) -> _Price:
-    """The price of `one` by this rate: a delivery is never held up by it."""
+def _asks_for_words(rate: Rate | None, one: Delivered) -> bool:
+    if rate is None or rate.unit is not PriceUnit.SEGMENT:
+        return False
+    return one.segments is None or rate.channel is not Channel.SMS
+
+
+def _charge(ledger: Records, rated: _Rated, contents: Mapping[str, bytes]) -> Charge:
+    one, rate, sms_rate = rated
+    units = _units(ledger, one, rate, contents)
+    amount = _amount(rate, units)
+    is_sms = one.channel is Channel.SMS
+    sms_units = units if is_sms else _units(ledger, one, sms_rate, contents)
+    return Charge(
+        attempt_id=one.attempt_id,
+        rate_id=None if amount is None or rate is None else rate.id,
+        amount=amount,
+        units=units or 1,
+        occurred_at=one.delivered_at,
+        sms_amount=amount if is_sms else _amount(sms_rate, sms_units),
+    )
+
+
+def _amount(rate: Rate | None, units: int | None) -> Amount | None:
+    return None if rate is None or units is None else cost(rate, units=units)
+
+
+def _units(
+    ledger: Records, one: Delivered, rate: Rate | None, contents: Mapping[str, bytes]
+) -> int | None:
+    """How many units of the rate it takes; None if nobody can tell: a delivery is never held up."""
     if rate is None or rate.unit is None:
-        return _Price(None, 1)
-    if rate.unit is not PriceUnit.SEGMENT:
-        return _Price(rate, 1)
+        return None
+    if not _asks_for_words(rate, one):
+        return rate.units(segments=one.segments or 1)
     try:
-        content = open_content(ledger.keyring, one.message_id, one.content)
-        return _Price(rate, rate.units(segments=segments(words_for(content, rate.channel))))
+        content = open_content(ledger.keyring, one.message_id, contents[one.message_id])
+        return rate.units(segments=segments(words_for(content, rate.channel)))
     except _UNREADABLE:
-        return _Price(None, 1)
+        return None

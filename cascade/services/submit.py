@@ -24,7 +24,10 @@ from cascade.domain.errors import (
     shown,
 )
 from cascade.domain.hint import Hint
+from cascade.domain.message import words_for
 from cascade.domain.policy import Policy, check_inline_time, inline_policy
+from cascade.domain.segments import segments
+from cascade.domain.state import Channel
 from cascade.services.deployment import Records, seconds
 from cascade.services.sealed import seal_content, seal_recipient
 from cascade.services.submission import Checked, Submission
@@ -325,8 +328,17 @@ def _row(ledger: Records, one: Checked, terms: Terms) -> NewMessage:
         recipient=seal_recipient(ledger.keyring, one.message_id, one.phone),
         recipient_hash=ledger.keyring.hash(one.phone.encode()),
         content=_content(ledger, one),
+        segments=_segments(one),
         terms=terms,
     )
+
+
+def _segments(one: Checked) -> int | None:
+    """SMS that carry its words: counted here, where they are at hand, and not when it is charged."""
+    try:
+        return segments(words_for(one.content, Channel.SMS))
+    except (KeyError, ValueError):  # it is for those who price it to say that nobody can
+        return None
 
 
 def _content(ledger: Records, one: Checked) -> bytes:

@@ -28,7 +28,7 @@ class Delivered(NamedTuple):
     started_at: dt.datetime  # the rate in force at the first call counts
     delivered_at: dt.datetime
     recipient: bytes  # sealed
-    content: bytes  # sealed
+    segments: int | None  # SMS that carry its words, where they were counted
     sms_account: str | None  # of the policy's SMS step, else of the channel; None: there is none
 
 
@@ -45,10 +45,15 @@ class Charge(NamedTuple):
 
 _DELIVERED = text("""
     SELECT a.id, CAST(a.message_id AS text) AS message_id, a.account, a.channel, a.delivered_at,
-        coalesce(a.started_at, a.created_at) AS started_at, m.recipient, m.content,
+        coalesce(a.started_at, a.created_at) AS started_at, m.recipient, m.segments,
         m.policy_id, (SELECT account FROM cascade.channels WHERE channel = 'sms') AS sms_account
     FROM cascade.attempts a JOIN cascade.messages m ON m.id = a.message_id
     WHERE a.id = ANY(CAST(:ids AS bigint[]))
+""")
+
+_CONTENTS = text("""
+    SELECT CAST(id AS text) AS id, content FROM cascade.messages
+    WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
 # The clock is read once for all of them: by the column's default it would be once for each.
@@ -171,11 +176,17 @@ def deliveries(
             started_at=row.started_at,
             delivered_at=row.delivered_at,
             recipient=bytes(row.recipient),
-            content=bytes(row.content),
+            segments=row.segments,
             sms_account=through[row.policy_id] or row.sms_account,
         )
         for row in rows
     ]
+
+
+def contents(connection: Connection, message_ids: Iterable[str]) -> dict[str, bytes]:
+    """The sealed contents of these messages, by their ids as text."""
+    rows = connection.execute(_CONTENTS, {"ids": as_ids(message_ids)})
+    return {row.id: bytes(row.content) for row in rows}
 
 
 def _sms_account(policy: Policy) -> str | None:

@@ -47,7 +47,7 @@ _CONCLUDE_ATTEMPTS = text(f"""
         AND 'delivered' = (SELECT p.steps -> CAST(a.step AS integer) ->> 'success'
             FROM cascade.policies p WHERE p.id = m.policy_id)
     RETURNING a.id, CAST(a.message_id AS text) AS message_id, a.account, a.channel, a.delivered_at,
-        coalesce(a.started_at, a.created_at) AS started_at, m.recipient, m.content, m.policy_id,
+        coalesce(a.started_at, a.created_at) AS started_at, m.recipient, m.segments, m.policy_id,
         (SELECT account FROM cascade.channels WHERE channel = 'sms') AS sms_account
 """)  # noqa: S608  # constants
 

@@ -118,6 +118,9 @@ class PostgresTransaction:
     def delivered(self, attempt_ids: Iterable[int]) -> list[Delivered]:
         return charging.delivered(self.connection, attempt_ids, self.versions)
 
+    def contents(self, message_ids: Iterable[str]) -> dict[str, bytes]:
+        return charging.contents(self.connection, message_ids)
+
     def book(self, charges: Sequence[Charge]) -> None:
         charging.book(self.connection, charges)
 

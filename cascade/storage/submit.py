@@ -47,6 +47,7 @@ class NewMessage:
     recipient: bytes
     recipient_hash: bytes
     content: bytes
+    segments: int | None  # SMS that carry its words; None if nobody can tell
     terms: Terms
 
 
@@ -91,13 +92,14 @@ _INSERT = text("""
             expires_at timestamptz)
     ), given AS MATERIALIZED (
         SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS r(id uuid, recipient bytea,
-            recipient_hash bytea, content bytea, client_ref text, terms integer)
+            recipient_hash bytea, content bytea, segments smallint, client_ref text,
+            terms integer)
     ), written AS (
         INSERT INTO cascade.messages
             (id, sender, recipient, recipient_hash, content, policy_id, lane, state, deadline,
-             created_at, send_at, on_status)
+             created_at, send_at, on_status, segments)
         SELECT id, sender, recipient, recipient_hash, content, policy_id, lane, 'in_progress',
-            deadline, :now, send_at, on_status
+            deadline, :now, send_at, on_status, segments
         FROM given JOIN terms USING (terms)
         ON CONFLICT (id) DO NOTHING
         RETURNING id
@@ -155,6 +157,7 @@ def insert_messages(
             "recipient": message.recipient,
             "recipient_hash": message.recipient_hash,
             "content": message.content,
+            "segments": message.segments,
             "client_ref": new_reference(),
             "terms": places[message.terms],
         }

@@ -137,6 +137,7 @@ messages = Table(
     Column("ended_at", _TIME),
     Column("send_at", _TIME),
     Column("on_status", JSONB),  # a task or an endpoint of the caller; null: nobody is told
+    Column("segments", SmallInteger),  # SMS that carry its words; null: not counted
     CheckConstraint("(state = 'in_progress') = (ended_at IS NULL)", name="ended"),
     CheckConstraint("NOT success_met OR state = 'delivered'", name="success"),
     Index("messages_created_idx", "created_at"),  # what was accepted since: metrics, reports

@@ -44,6 +44,10 @@ def by_sms(journey: Journey, **more: Any) -> uuid.UUID:
     return message_id
 
 
+def forget_the_count(journey: Journey, message_id: uuid.UUID) -> None:
+    journey.change("UPDATE cascade.messages SET segments = NULL WHERE id = :id", id=message_id)
+
+
 def now(journey: Journey) -> dt.datetime:
     moment = journey.row("SELECT cascade.clock()")[0]
     assert isinstance(moment, dt.datetime)
@@ -126,6 +130,31 @@ def test_segments_are_counted_with_every_place_filled(journey: Journey):
     message_id = by_sms(journey, text="#name#", variables={"name": "я" * 71})
 
     assert delivered_cost(journey, message_id)[1] == 2
+
+
+@pytest.mark.parametrize("words", ["я" * 71, "x" * 161])
+def test_a_message_from_before_segments_were_counted_is_priced_by_its_words(
+    journey: Journey, words: str
+):
+    message_id = by_sms(journey, text=words)
+    forget_the_count(journey, message_id)
+
+    assert delivered_cost(journey, message_id) == (Decimal("4.00"), 2)
+
+
+def test_words_that_were_counted_are_not_needed_for_the_price(journey: Journey):
+    message_id = by_sms(journey, text="я" * 71)
+    journey.change("UPDATE cascade.messages SET content = '\\x00' WHERE id = :id", id=message_id)
+
+    assert delivered_cost(journey, message_id) == (Decimal("4.00"), 2)
+
+
+def test_a_channel_that_is_billed_by_segments_counts_its_own_words(journey: Journey):
+    message_id = by_viber(journey, text="я" * 141, texts={"sms": "я"})
+    rate = a_rate("5", valid_from=LONG_AGO, prefix="+79", account="devino-viber", channel="viber")
+    transaction(journey.engine, lambda c: sync_rates(c, [rate]))
+
+    assert delivered_cost(journey, message_id) == (Decimal("15.00"), 3)
 
 
 def test_a_rate_by_message_does_not_count_segments(journey: Journey):
@@ -283,6 +312,7 @@ def test_words_that_cannot_be_read_hold_up_neither_delivery_nor_charge(
         id=message_id,
         content=content(journey, message_id),
     )
+    forget_the_count(journey, message_id)
 
     assert instead(journey, message_id) == (None, None)
     assert [one.amount for one in journey.charges()] == [Decimal("1.20")]

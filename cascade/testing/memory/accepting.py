@@ -82,6 +82,7 @@ class Accepting(Operations):
                 recipient=one.recipient,
                 recipient_hash=one.recipient_hash,
                 content=one.content,
+                segments=one.segments,
             )
             self.tables.put(self.tables.messages, one.id, row)
             hints += self.insert_attempt(one.id, one.terms.first, now)

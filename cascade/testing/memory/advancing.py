@@ -108,7 +108,7 @@ class Advancing(Accepting):
             started_at=row.started_at or row.created_at,
             delivered_at=row.delivered_at,
             recipient=message.recipient,
-            content=message.content,
+            segments=message.segments,
             sms_account=self._sms_account(message),
         )
 
@@ -118,6 +118,9 @@ class Advancing(Accepting):
                 return step.account
         facts = self.tables.channels.get(Channel.SMS)
         return None if facts is None else facts.account
+
+    def contents(self, message_ids: Iterable[str]) -> dict[str, bytes]:
+        return {one: self.tables.messages[uuid.UUID(one)].content for one in message_ids}
 
     def book(self, charges: Sequence[Charge]) -> None:
         for charge in charges:

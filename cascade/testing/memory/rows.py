@@ -25,6 +25,7 @@ class MessageRow(NamedTuple):
     recipient: bytes
     recipient_hash: bytes
     content: bytes
+    segments: int | None
     attempt_ids: tuple[int, ...] = ()  # in the order of the steps
     state: MessageState = MessageState.IN_PROGRESS
     success_met: bool = False
