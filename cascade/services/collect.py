@@ -110,14 +110,14 @@ def _conclude(
     What was said twice is for the engine, and so is everything while messages are traced.
     """
     heard = Counter(one.message_id for one in known if one.message_id is not None)
-    delivered = [
-        one.attempt_id
+    delivered = {
+        one.attempt_id: one.message_id
         for one in known
         if one.status is AttemptState.DELIVERED
         and one.attempt_id is not None
         and one.message_id is not None
         and heard[one.message_id] == 1
-    ]
+    }
     if tracing.is_on() or not delivered:
         return frozenset()
     concluded = transaction.conclude(delivered, heard)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import datetime as dt
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 from cascade.domain.errors import ConfigurationError
 from cascade.domain.money import Amount, PriceUnit, Rate, RateBook
 from cascade.domain.policy import Policy
 from cascade.domain.state import Channel
 from cascade.storage.database import CLOCK
+from cascade.storage.members import CHANNELS
 from cascade.storage.policies import PolicyVersions
 from cascade.storage.rows import as_ids, as_rows
 
@@ -158,21 +159,14 @@ def delivered(
 ) -> list[Delivered]:
     """What the prices of these attempts depend on."""
     rows = connection.execute(_DELIVERED, {"ids": as_ids(attempt_ids)}).all()
-    return deliveries(connection, rows, versions)
-
-
-def deliveries(
-    connection: Connection, rows: Sequence[Row[Any]], versions: PolicyVersions
-) -> list[Delivered]:
-    """Rows with the columns of `_DELIVERED`, read."""
     policies = versions.load(connection, (row.policy_id for row in rows))
-    through = {one: _sms_account(policy) for one, policy in policies.items()}
+    through = {one: sms_account_of(policy) for one, policy in policies.items()}
     return [
         Delivered(
             attempt_id=row.id,
             message_id=row.message_id,
             account=row.account,
-            channel=Channel(row.channel),
+            channel=CHANNELS[row.channel],
             started_at=row.started_at,
             delivered_at=row.delivered_at,
             recipient=bytes(row.recipient),
@@ -189,7 +183,8 @@ def contents(connection: Connection, message_ids: Iterable[str]) -> dict[str, by
     return {row.id: bytes(row.content) for row in rows}
 
 
-def _sms_account(policy: Policy) -> str | None:
+def sms_account_of(policy: Policy) -> str | None:
+    """That of its SMS step, if it has one."""
     accounts = (step.account for step in policy.steps if step.channel is Channel.SMS)
     return next(accounts, None)
 

@@ -30,16 +30,23 @@ LONGEST = dt.timedelta(minutes=5)  # no transaction that writes events is open f
 
 _BEGINNING = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
 
-# The message's lock is held: no other transaction numbers its events.
-_WRITE = text("""
+# For each row of `turned` (id, state, on_status), messages whose locks are held: no other transaction
+# numbers their events.
+WRITE_EVENTS = """
     INSERT INTO cascade.events (message_id, sequence, state, happened_at, due_at, endpoint)
-    SELECT m.id,
-        1 + coalesce((SELECT max(e.sequence) FROM cascade.events e WHERE e.message_id = m.id), 0),
-        r.state, :now, CASE WHEN m.on_status IS NOT NULL THEN :now END,
-        m.on_status ->> 'endpoint'
-    FROM json_to_recordset(CAST(:rows AS json)) AS r(id uuid, state cascade.message_state)
-    JOIN cascade.messages m ON m.id = r.id
-""")
+    SELECT t.id,
+        1 + coalesce((SELECT max(e.sequence) FROM cascade.events e WHERE e.message_id = t.id), 0),
+        t.state, :now, CASE WHEN t.on_status IS NOT NULL THEN :now END, t.on_status ->> 'endpoint'
+    FROM turned t
+"""
+_WRITE = text(f"""
+    WITH turned AS (
+        SELECT m.id, r.state, m.on_status
+        FROM json_to_recordset(CAST(:rows AS json)) AS r(id uuid, state cascade.message_state)
+        JOIN cascade.messages m ON m.id = r.id
+    )
+    {WRITE_EVENTS}
+""")  # noqa: S608  # a constant
 
 # An event waits while an earlier one of its message is owed, in flight or not.
 _CLAIM = text(f"""

@@ -101,8 +101,10 @@ class PostgresTransaction:
     ) -> dict[uuid.UUID, Cascade]:
         return cascades.lock(self.connection, message_ids, self.versions, skip_locked=skip_locked)
 
-    def conclude(self, attempt_ids: Iterable[int], message_ids: Iterable[str]) -> list[Delivered]:
-        return concluding.conclude(self.connection, attempt_ids, message_ids, self.versions)
+    def conclude(
+        self, delivered: Mapping[int, str], message_ids: Collection[str]
+    ) -> list[Delivered]:
+        return concluding.conclude(self.connection, delivered, message_ids, self.versions)
 
     def write(
         self,

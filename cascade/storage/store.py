@@ -60,7 +60,7 @@ class Transaction(Protocol):
         self, message_ids: Iterable[uuid.UUID], *, skip_locked: bool = False
     ) -> dict[uuid.UUID, Cascade]: ...
     def conclude(
-        self, attempt_ids: Iterable[int], message_ids: Iterable[str]
+        self, delivered: Mapping[int, str], message_ids: Collection[str]
     ) -> list[Delivered]: ...
     def write(
         self,

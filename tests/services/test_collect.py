@@ -202,10 +202,10 @@ def test_a_thousand_unknown_receipts_stop_no_known_one(journey: Journey):
 
 
 def poison(journey: Journey) -> uuid.UUID:
-    """A message whose receipt cannot be applied: its attempt's step is none of its policy's."""
+    """A message whose receipt cannot be applied: its policy is none that there is."""
     message_id = journey.send()
     journey.call(message_id, Accepted())
-    journey.change("UPDATE cascade.attempts SET step = 7 WHERE message_id = :id", id=message_id)
+    journey.change("UPDATE cascade.messages SET policy_id = 0 WHERE id = :id", id=message_id)
     return message_id
 
 

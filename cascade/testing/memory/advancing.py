@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from cascade.domain.cascade import Attempt, Cascade
 from cascade.domain.hint import Hint
@@ -45,8 +45,8 @@ class Advancing(Accepting):
 
     def conclude(
         self,
-        attempt_ids: Iterable[int],  # noqa: ARG002  # all are left to the engine
-        message_ids: Iterable[str],  # noqa: ARG002  # nobody else holds anything
+        delivered: Mapping[int, str],  # noqa: ARG002  # all are left to the engine
+        message_ids: Collection[str],  # noqa: ARG002  # nobody else holds anything
     ) -> list[Delivered]:
         return []
 
