@@ -67,6 +67,15 @@ def first_attempt(
     return attempt._replace(state=AttemptState.SCHEDULED, due_at=send_at)
 
 
+def attempt_after(
+    policy: Policy, step: int, *, lane: Lane, deadline: dt.datetime, now: dt.datetime
+) -> Attempt | None:
+    """The attempt of the step after `step`; None if there is none, or not the time for it."""
+    if step + 1 >= len(policy.steps) or not has_time(policy.steps[step + 1], deadline, now):
+        return None
+    return _open(policy, step + 1, lane=lane, deadline=deadline, now=now)
+
+
 def has_time(step: Step, deadline: dt.datetime, now: dt.datetime) -> bool:
     """Whether the step, opened now, can give its provider the least time that it takes."""
     return now + _least(step) <= deadline

@@ -73,7 +73,7 @@ def _line_up(
     return Admitted(
         attempt_ids=[one for one, wait in late.items() if wait == 0],
         counts=Counter(waiting=len(put_off), given_up=len(given_up)),
-        hints=advance_all(deployment.ledger, expiries(given_up)).hints if given_up else (),
+        hints=advance_all(deployment.ledger, expiries(given_up)).hints,
     )
 
 

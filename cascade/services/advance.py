@@ -109,6 +109,8 @@ def advance_all(
     A set that fails as a whole is halved down to the culprit, which is looked at again later, with
     an alert. Raises only what the database's own troubles raise.
     """
+    if not events:
+        return Advanced(hints=[])
     try:
         advanced = ledger.store.transaction(
             lambda transaction: advance(

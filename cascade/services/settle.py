@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar, assert_never
 
+from cascade import tracing
 from cascade.channels.base import (
     Accepted,
     Rejected,
@@ -24,11 +25,13 @@ from cascade.domain.backoff import pause
 from cascade.domain.engine import RECEIPT_GRACE, Word
 from cascade.domain.hint import Hint
 from cascade.domain.state import AttemptState
-from cascade.services.advance import Advanced, advance_all, hearing
+from cascade.services.advance import advance_all, hearing
 from cascade.services.deployment import SETTLE_PATIENCE, Deployment
 from cascade.services.flight import given_ttl
 from cascade.services.halving import halved
 from cascade.storage.claim import Claimed
+from cascade.storage.database import is_passing
+from cascade.storage.fall_back import FellBack
 from cascade.storage.settle import Taken, Unclear, Unsent
 from cascade.storage.store import Transaction
 
@@ -68,7 +71,7 @@ def settle(deployment: Deployment, results: Sequence[tuple[Claimed, Result]]) ->
     _commit(deployment, kinds.taken, lambda t, part: t.settle_taken(part, RECEIPT_GRACE))
     _commit(deployment, kinds.unclear, lambda t, part: t.settle_unclear(part, RECEIPT_GRACE))
     _commit(deployment, kinds.unsent, lambda t, part: t.settle_unsent(part))
-    hints = _end(deployment, kinds.ended).hints if kinds.ended else []
+    hints = _end(deployment, kinds.ended) if kinds.ended else []
     rejected = [word for _, word in kinds.ended if word.state is AttemptState.REJECTED]
     if rejected:
         _alert(rejected)
@@ -165,11 +168,32 @@ def _blame(one: Taken | Unclear | Unsent, error: Exception) -> None:
     )
 
 
-def _end(deployment: Deployment, ended: Sequence[tuple[Claimed, Word]]) -> Advanced:
+def _end(deployment: Deployment, ended: Sequence[tuple[Claimed, Word]]) -> list[Hint]:
+    """Ends these steps: most of them plainly, the others by the engine."""
+    fell_back = _fall_back(deployment, ended)
     events = defaultdict(list)
     for claimed, word in ended:
-        events[uuid.UUID(claimed.message_id)].append(hearing(word))
-    return advance_all(deployment.ledger, events, patience=SETTLE_PATIENCE)
+        if word.attempt_id not in fell_back.attempt_ids:
+            events[uuid.UUID(claimed.message_id)].append(hearing(word))
+    advanced = advance_all(deployment.ledger, events, patience=SETTLE_PATIENCE)
+    return [*fell_back.hints, *advanced.hints]
+
+
+def _fall_back(deployment: Deployment, ended: Sequence[tuple[Claimed, Word]]) -> FellBack:
+    """A set that fails is left to the engine, which finds the culprit; so is every message while
+    messages are traced, and one of two attempts.
+    """
+    refused = {claimed.message_id: word for claimed, word in ended}
+    if tracing.is_on() or len(refused) < len(ended):
+        return FellBack()
+    try:
+        return deployment.ledger.store.transaction(
+            lambda transaction: transaction.fall_back(refused), patience=SETTLE_PATIENCE
+        )
+    except Exception as error:
+        if is_passing(error):
+            raise
+        return FellBack()
 
 
 def _counts(kinds: _Sorted) -> Counter[str]:

@@ -23,13 +23,13 @@ from cascade.storage.rows import as_ids, as_rows
 
 
 # A statement of its own: one that locks and reads attempts in one would see the old snapshot.
-_LOCK_MESSAGES = """
+_MESSAGES = """
     SELECT CAST(id AS text) AS id, lane, policy_id, deadline, state,
         success_met, ended_at FROM cascade.messages
     WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE
 """
-_WAIT = text(_LOCK_MESSAGES)
-_SKIP = text(_LOCK_MESSAGES + " SKIP LOCKED")
+LOCK_MESSAGES = text(_MESSAGES)
+_SKIP = text(_MESSAGES + " SKIP LOCKED")
 
 # One look into the index for each message, whatever the statistics say: for `message_id = ANY(…)` a
 # planner that knows nothing of the table reads all of it. Their messages are locked, so none comes.
@@ -66,7 +66,7 @@ def lock(
     With `skip_locked`, messages that another transaction holds are left out.
     """
     ids = {str(one): one for one in message_ids}  # that rows name them by: making UUIDs costs more
-    statement = _SKIP if skip_locked else _WAIT
+    statement = _SKIP if skip_locked else LOCK_MESSAGES
     messages = connection.execute(statement, {"ids": as_ids(ids)}).all()
     policies = versions.load(connection, (row.policy_id for row in messages))
     attempts = defaultdict(list)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, Engine
 
 from cascade.domain.cascade import Cascade
+from cascade.domain.engine import Word
 from cascade.domain.hint import Hint
 from cascade.domain.money import RateBook
 from cascade.domain.policy import ChannelFacts, Policy
@@ -21,6 +22,7 @@ from cascade.storage import (
     claim as claiming,
     conclude as concluding,
     endpoints,
+    fall_back as falling_back,
     inbox,
     policies,
     polling,
@@ -32,6 +34,7 @@ from cascade.storage import (
 from cascade.storage.charges import Charge, Delivered, Rates
 from cascade.storage.claim import Claimed
 from cascade.storage.database import now, transaction
+from cascade.storage.fall_back import FellBack
 from cascade.storage.inbox import NewReceipt, Unapplied
 from cascade.storage.policies import PolicyVersions
 from cascade.storage.polling import Unanswered
@@ -105,6 +108,9 @@ class PostgresTransaction:
         self, delivered: Mapping[int, str], message_ids: Collection[str]
     ) -> list[Delivered]:
         return concluding.conclude(self.connection, delivered, message_ids, self.versions)
+
+    def fall_back(self, refused: Mapping[str, Word]) -> FellBack:
+        return falling_back.fall_back(self.connection, refused, self.versions)
 
     def write(
         self,

@@ -14,12 +14,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from cascade.domain.cascade import Cascade
+from cascade.domain.engine import Word
 from cascade.domain.hint import Hint
 from cascade.domain.money import RateBook
 from cascade.domain.policy import ChannelFacts, Policy
 from cascade.domain.state import Channel, Lane
 from cascade.storage.charges import Charge, Delivered
 from cascade.storage.claim import Claimed
+from cascade.storage.fall_back import FellBack
 from cascade.storage.inbox import NewReceipt, Unapplied
 from cascade.storage.polling import Unanswered
 from cascade.storage.queueing import Queued
@@ -55,13 +57,14 @@ class Transaction(Protocol):
     def settle_unclear(self, unclear: Sequence[Unclear], grace: dt.timedelta) -> None: ...
     def settle_unsent(self, unsent: Sequence[Unsent]) -> int: ...
 
-    # Advancing: see cascades.py, conclude.py, charges.py, sweep.py in storage
+    # Advancing: see cascades.py, conclude.py, fall_back.py, charges.py, sweep.py in storage
     def lock(
         self, message_ids: Iterable[uuid.UUID], *, skip_locked: bool = False
     ) -> dict[uuid.UUID, Cascade]: ...
     def conclude(
         self, delivered: Mapping[int, str], message_ids: Collection[str]
     ) -> list[Delivered]: ...
+    def fall_back(self, refused: Mapping[str, Word]) -> FellBack: ...
     def write(
         self,
         before: Mapping[uuid.UUID, Cascade],

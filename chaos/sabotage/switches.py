@@ -33,6 +33,7 @@ from cascade.storage import (
     claim,
     conclude,
     database,
+    fall_back,
     inbox,
     settle as settling,
     sweep,
@@ -199,10 +200,12 @@ def locks_in_any_order() -> None:
     """Every back end locks in an order of its own, at leisure, and nobody tries again."""
     by_backend = "ORDER BY md5(id::text || pg_backend_pid()) FOR NO KEY UPDATE"
     for module, name, first in (
-        (cascades, "_WAIT", "SELECT CAST("),
+        (cascades, "LOCK_MESSAGES", "SELECT CAST("),
         (cascades, "_SKIP", "SELECT CAST("),
         (cascades, "_LOCK_ATTEMPTS", "SELECT id,"),
-        (conclude, "_HOLD_MESSAGES", "SELECT id"),
+        (fall_back, "LOCK_MESSAGES", "SELECT CAST("),
+        (fall_back, "_HOLD_ATTEMPTS", "SELECT id,"),
+        (conclude, "_HOLD_MESSAGES", "SELECT CAST("),
         (conclude, "_CONCLUDE_ATTEMPTS", "SELECT id,"),
     ):
         _edit(
@@ -235,6 +238,7 @@ def step_outside_transaction() -> None:
         return then
 
     _put(cascades, insert_attempts=later)
+    _put(settle, _fall_back=lambda *_: fall_back.FellBack())
     for module, name in (
         (settle, "advance_all"),
         (tick, "advance_all"),
@@ -257,7 +261,7 @@ def expiry_ignores_inbox() -> None:
 
 def receipts_by_provider_reference() -> None:
     """A receipt finds its attempt by the provider's reference only."""
-    _edit(inbox, "_MATCH", ("ON own.client_ref = r.client_ref AND", "ON false AND"))
+    _edit(inbox, "_MATCH", ("WHERE a.client_ref = r.client_ref AND", "WHERE false AND"))
 
 
 SWITCHES: Mapping[str, Callable[[], None]] = {

@@ -68,14 +68,14 @@ BOUNDS = {
     # one UPDATE for each of four hints: twice 500 attempts, and twice 200 on the second channel
     "claim": Bound(statements=4, commits=4, rows={"attempts": 1400}),
     # four times one UPDATE of what was accepted; twice the 200 that move on: messages and attempts
-    # are locked, the time read, attempts ended (400) and opened (400), and one hint published
-    "settle": Bound(statements=15, commits=6, broker_messages=2, rows={"attempts": 1800}),
+    # are locked, the time read, attempts ended and opened at once, and one hint published
+    "settle": Bound(statements=13, commits=6, broker_messages=2, rows={"attempts": 1800}),
     # one INSERT for webhooks that come together
     "store": Bound(statements=10, commits=10, rows={"receipts": 1000}),
-    # two sets of 500: taken, matched, messages held, the time, attempts, messages, events, rates
+    # two sets of 500: taken, matched, messages held, the time, attempts, messages with events, rates
     # looked after, charges, receipts; and a look that finds no more
     "collect": Bound(
-        statements=22,
+        statements=20,
         commits=3,
         rows={
             "attempts": 1000,

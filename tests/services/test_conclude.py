@@ -5,23 +5,22 @@ from __future__ import annotations
 import json
 import uuid
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, text
 
-from cascade import tracing
 from cascade.channels.base import Accepted, Result, Unavailable, Unknown, Unsupported
 from cascade.domain.state import AttemptState, Channel, Success
 from cascade.services.cancel import cancel
-from cascade.span import Span
 from cascade.storage import conclude as concluding
 from cascade.storage.rows import as_ids
 from tests.services.backlog import backlog, nodes
+from tests.services.by_engine import by_the_engine
 from tests.services.journey import Journey, a_step
+from tests.services.statements import counted
 
 
 pytestmark = pytest.mark.integration
@@ -29,21 +28,6 @@ pytestmark = pytest.mark.integration
 DELIVERED = AttemptState.DELIVERED
 
 Life = Callable[[Journey], uuid.UUID]
-
-
-class Nowhere:
-    """Takes spans, for messages that are traced are left to the engine."""
-
-    def record(self, span: Span) -> None: ...
-
-    def close(self) -> None: ...
-
-
-@contextmanager
-def by_the_engine() -> Iterator[None]:
-    tracing.record_to(Nowhere())
-    yield
-    tracing.stop()
 
 
 def waiting(journey: Journey) -> uuid.UUID:
@@ -164,7 +148,7 @@ def test_a_crowd_of_deliveries_takes_as_many_statements_as_one(journey: Journey)
     def collected(count: int) -> int:
         for message in [SENT(journey) for _ in range(count)]:
             journey.hear_of(message, DELIVERED)
-        with counted(journey) as statements:
+        with counted(journey.engine) as statements:
             assert journey.collect()["ended"] == count
         assert not any("SELECT id, CAST(message_id" in one for one in statements)
         return len(statements)
@@ -172,18 +156,6 @@ def test_a_crowd_of_deliveries_takes_as_many_statements_as_one(journey: Journey)
     collected(1)  # reads the policy, which is kept
 
     assert collected(20) == collected(1)
-
-
-@contextmanager
-def counted(journey: Journey) -> Iterator[list[str]]:
-    seen: list[str] = []
-
-    def note(_connection: Connection, _cursor: object, statement: str, *_rest: object) -> None:
-        seen.append(statement)
-
-    event.listen(journey.engine, "before_cursor_execute", note)
-    yield seen
-    event.remove(journey.engine, "before_cursor_execute", note)
 
 
 @pytest.mark.parametrize("is_analyzed", [True, False])

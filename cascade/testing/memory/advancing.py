@@ -8,10 +8,12 @@ import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from cascade.domain.cascade import Attempt, Cascade
+from cascade.domain.engine import Word
 from cascade.domain.hint import Hint
 from cascade.domain.money import RateBook
 from cascade.domain.state import Channel
 from cascade.storage.charges import Charge, Delivered
+from cascade.storage.fall_back import FellBack
 from cascade.testing.memory.accepting import Accepting
 from cascade.testing.memory.rows import MessageRow
 
@@ -49,6 +51,9 @@ class Advancing(Accepting):
         message_ids: Collection[str],  # noqa: ARG002  # nobody else holds anything
     ) -> list[Delivered]:
         return []
+
+    def fall_back(self, refused: Mapping[str, Word]) -> FellBack:  # noqa: ARG002  # as above
+        return FellBack()
 
     def write(
         self,
