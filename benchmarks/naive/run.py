@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from celery import Celery
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
@@ -58,11 +59,12 @@ def naive(
         start(name, command, environ=environ, directory=directory)
         for name, command in commands.items()
     ]
-    os.environ.update({name: environ[name] for name in ("NAIVE_BROKER_URL", "NAIVE_DATABASE_URL")})
+    app = Celery("producer", broker=broker_url)
     try:
-        _through(engine, _groups(processes), 50)  # warm
-        yield lambda: _through(engine, _groups(processes), MESSAGES)
+        _through(engine, app, _groups(processes), 50)  # warm
+        yield lambda: _through(engine, app, _groups(processes), MESSAGES)
     finally:
+        app.close()
         stop(processes)
         engine.dispose()
 
@@ -77,9 +79,9 @@ def _groups(processes: list[Process]) -> dict[str, Callable[[], float]]:
     }
 
 
-def _through(engine: Engine, groups: dict[str, Callable[[], float]], count: int) -> Sample:
-    from benchmarks.naive.app import send  # noqa: PLC0415  # it reads the environment
-
+def _through(
+    engine: Engine, app: Celery, groups: dict[str, Callable[[], float]], count: int
+) -> Sample:
     done = _bills(engine)
     meter = Meter.start(groups)
     begun = time.monotonic()
@@ -88,7 +90,7 @@ def _through(engine: Engine, groups: dict[str, Callable[[], float]], count: int)
             message = Message(phone=row["to"].removeprefix("+"), text=crowd.TEXT)
             session.add(message)
             session.commit()
-            send.delay(message.id)
+            app.send_task("naive.send", [message.id])
     await_count(lambda: _bills(engine) - done, count, check=lambda: None, patience=PATIENCE)
     sample = Sample(count=count, seconds=time.monotonic() - begun, cpu=meter.read())
     _check(engine, done + count)

@@ -8,16 +8,20 @@ two code units is never split over two parts, which costs the part before it its
 from __future__ import annotations
 
 import math
+import re
 
 from collections.abc import Iterable
 
 
-_BASIC = frozenset(
+_BASIC = (
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞ\x1bÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
-_EXTENSION = frozenset("\f^{}\\[~]|€")  # an escape and a character: two septets
-_GSM = _BASIC | _EXTENSION
+_EXTENSION = "\f^{}\\[~]|€"  # an escape and a character: two septets
+
+# Expressions, since they look at a text's characters without making an object of each.
+_EXTENDED = re.compile(f"[{re.escape(_EXTENSION)}]")
+_NOT_GSM = re.compile(f"[^{re.escape(_BASIC + _EXTENSION)}]")
 
 _GSM_SINGLE, _GSM_PART = 160, 153  # septets
 _UCS2_SINGLE, _UCS2_PART = 70, 67  # code units
@@ -30,8 +34,8 @@ def segments(text: str) -> int:
 
     Raises ValueError for a lone surrogate, which no encoding can carry.
     """
-    if _GSM.issuperset(text):
-        pairs = sum(map(text.count, _EXTENSION))
+    if _NOT_GSM.search(text) is None:
+        pairs = len(_EXTENDED.findall(text))
         single, part, width_of = _GSM_SINGLE, _GSM_PART, _septets
     else:
         pairs = _code_units_of(text) - len(text)

@@ -28,11 +28,11 @@ class Wording:
         With `allow_unused` they need no place.
         """
         check_mapping("variables", variables)
+        fit = variables.keys() == self.places.keys()  # and then their names are proper
         for name, value in variables.items():
-            if not (is_proper(name) and is_proper(value)):
+            if not (is_proper(value) and (fit or is_proper(name))):
                 check_characters(f"variables[{name!r}]", name)
                 check_characters(f"variables[{shown(name)}]", value)
-        fit = variables.keys() == self.places.keys()
         if not fit:
             _check_missing(variables, self.places)
         for name, length in self.lengths:
