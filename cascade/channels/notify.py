@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from enum import StrEnum
 from http import HTTPStatus
 from typing import ClassVar
-from urllib.parse import urlencode
 
 from pydantic import BaseModel
 
@@ -32,7 +31,7 @@ from cascade.channels.base import (
 )
 from cascade.channels.http_status import Results, by_status, refused
 from cascade.channels.native import Ref, instant, native_code
-from cascade.channels.oauth import authorization
+from cascade.channels.oauth import sign
 from cascade.channels.strict_json import loads
 from cascade.domain.message import Template, Text
 from cascade.domain.state import AttemptState, Channel
@@ -121,12 +120,12 @@ class Notify(UnsignedAccount):
     def _request(self, item: Item) -> HttpRequest[Item]:
         url, form = f"{self.base_url}/notify", self._form(item)
         secret = self.client_secret.get_secret_value()
-        signature = authorization(url, form, key=self.client_key, secret=secret)
+        signed = sign(url, form, key=self.client_key, secret=secret)
         return HttpRequest(
             method="POST",
             url=url,
-            headers={**_FORM, "Authorization": signature},
-            body=urlencode(form).encode(),
+            headers={**_FORM, "Authorization": signed.authorization},
+            body=signed.body,
             items=(item,),
         )
 
