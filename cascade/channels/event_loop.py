@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import ssl
+import sys
 import threading
 import time
 
@@ -178,7 +179,7 @@ class _Loop:
     """An event loop with its connections, in a thread of its own."""
 
     def __init__(self, connect_timeout: float) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._loop = _new_event_loop()
         self._thread = threading.Thread(target=self._run, name="provider-calls", daemon=True)
         self._thread.start()
         opening = asyncio.run_coroutine_threadsafe(_session(connect_timeout), self._loop)
@@ -205,6 +206,15 @@ class _Loop:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
         await self._session.close()
+
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    """The faster one, where there is one."""
+    if sys.platform == "win32":
+        return asyncio.new_event_loop()
+    import uvloop  # noqa: PLC0415  # is not there on Windows
+
+    return uvloop.new_event_loop()
 
 
 async def _session(connect_timeout: float) -> aiohttp.ClientSession:

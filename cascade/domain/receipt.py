@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-
-from json.encoder import encode_basestring_ascii as quoted
+import json
 
 from cascade.domain.state import AttemptState
 
@@ -30,5 +29,4 @@ def dedupe_key(
     if is_unconfirmed:
         parts.append("unconfirmed")
     # JSON keeps the parts apart, and takes whatever characters a provider sends.
-    told = ", ".join("null" if part is None else quoted(part) for part in parts)
-    return hashlib.blake2b(f"[{told}]".encode(), digest_size=16).digest()
+    return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).digest()

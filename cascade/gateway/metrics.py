@@ -66,13 +66,19 @@ class Metrics(Collector):
             ["account", "status"],
             registry=self.registry,
         )
+        self._answered: dict[tuple[str, int], Counter] = {}
         ProcessCollector(registry=self.registry)
         self.registry.register(self)
 
     def answered(self, account: str, status: int) -> None:
         """Counts one webhook; accounts that are none of ours are `unknown`, whatever they say."""
-        label = account if account in self._accounts else "unknown"
-        self._webhooks.labels(label, str(status)).inc()
+        of_account = self._answered.get((account, status))
+        if of_account is None:
+            label = account if account in self._accounts else "unknown"
+            of_account = self._webhooks.labels(label, str(status))
+            if label == account:  # names that anybody may send are not kept
+                self._answered[account, status] = of_account
+        of_account.inc()
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: being registered must not read the database."""
