@@ -122,8 +122,8 @@ _SLOW = ("--latency", "0.1", "--jitter", "0.05")
 
 
 def _event_loop(_provider_url: str) -> Mapping[str, str]:
-    """The transport for volume."""
-    return {"CASCADE_TRANSPORT": "event_loop", "CASCADE_FLIGHT": "256"}
+    """The transport for volume, with a whole hint in flight."""
+    return {"CASCADE_TRANSPORT": "event_loop", "CASCADE_FLIGHT": "512"}
 
 
 # As many children as empty tasks have.
@@ -145,7 +145,7 @@ PARTS = [
     ),
     part(
         "http",
-        "the same over HTTP, one message a call, on an event loop with 256 in flight",
+        "the same over HTTP, one message a call, on an event loop with 512 in flight",
         [ratio(2.5, 1.9), cpu(0.40, 0.50)],
         HTTP,
     ),

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 CLAIMING = 10.0  # seconds for which a task claims; then it publishes the rest again
 SETTLE_WITHIN = 0.5  # seconds that a result waits for others at most
 SETTLE_SET = 100  # results that are settled without waiting for more
+HINT_WITHIN = 0.25  # seconds that a step which was opened waits for others, to share their hint
 LOOK = 0.1  # seconds between looks at the clock while calls are silent
 
 
@@ -51,7 +52,7 @@ def deliver(
     deployment.ledger.publish(admitted.hints)
     waiting = deque(admitted.attempt_ids)
     flight = Flight(deployment)
-    landed = _Landed(clock)
+    landed, opened = _Landed(clock), _Opened(deployment, clock)
     tally = Counter(claimed=0)
     tally.update(admitted.counts)
     stop_at = clock() + CLAIMING
@@ -63,11 +64,11 @@ def deliver(
                 stop_at = stop_at if able else now
             landed.add(flight.land(LOOK))
             if landed.is_ripe or flight.is_over:
-                tally.update(_settle(deployment, channel, landed.take()))
+                tally.update(_settle(deployment, channel, landed.take(), opened))
+            if opened.is_ripe:
+                opened.publish()
     finally:
-        # After a fault: what providers have said, and are about to say, is settled all the same.
-        landed.add(flight.ground())
-        tally.update(_settle(deployment, channel, landed.take()))
+        tally.update(_ground(deployment, channel, flight, landed, opened))
     tally["claimed"] = flight.launched
     if waiting:
         rest = (Hint(channel, lane, attempt_id) for attempt_id in waiting)
@@ -98,6 +99,32 @@ class _Landed:
     def take(self) -> list[tuple[Claimed, Result]]:
         taken, self.results = self.results, []
         return taken
+
+
+@dataclass(slots=True)
+class _Opened:
+    """Hints of steps that were opened. A hint for each set of results would be a task for a few
+    attempts, as long as their slowest call.
+    """
+
+    deployment: Deployment
+    clock: Callable[[], float]
+    hints: list[Hint] = field(default_factory=list)
+    since: float = 0.0
+
+    @property
+    def is_ripe(self) -> bool:
+        """Whether they should wait no longer for others."""
+        return bool(self.hints) and self.clock() >= self.since + HINT_WITHIN
+
+    def add(self, more: Sequence[Hint]) -> None:
+        if more and not self.hints:
+            self.since = self.clock()
+        self.hints += more
+
+    def publish(self) -> None:
+        hints, self.hints = self.hints, []
+        self.deployment.ledger.publish(hints)
 
 
 def _launch(
@@ -141,14 +168,28 @@ def _blame(attempt_id: int, error: Exception) -> None:
     )
 
 
-def _settle(
-    deployment: Deployment, channel: Channel, landed: Sequence[tuple[Claimed, Result]]
+def _ground(
+    deployment: Deployment, channel: Channel, flight: Flight, landed: _Landed, opened: _Opened
 ) -> Counter[str]:
-    """Commits the results and publishes what they opened; returns counts by outcome."""
+    """Whatever has happened: what providers have said, and are about to say, is settled."""
+    try:
+        landed.add(flight.ground())
+        return _settle(deployment, channel, landed.take(), opened)
+    finally:
+        opened.publish()
+
+
+def _settle(
+    deployment: Deployment,
+    channel: Channel,
+    landed: Sequence[tuple[Claimed, Result]],
+    opened: _Opened,
+) -> Counter[str]:
+    """Commits the results; returns counts by outcome."""
     if not landed:
         return Counter()
     tracing.answered(channel, landed)
     settled = settle(deployment, landed)
-    deployment.ledger.publish(settled.hints)
+    opened.add(settled.hints)
     settled.counts["opened"] = len(settled.hints)
     return settled.counts

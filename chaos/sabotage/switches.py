@@ -72,11 +72,11 @@ def decisions_without_fence() -> None:
     settled = _was(deliver, "_settle")
     stood_still: list[bool] = []
 
-    def late(deployment: Any, channel: Any, landed: Any) -> Any:
+    def late(deployment: Any, channel: Any, landed: Any, opened: Any) -> Any:
         if not stood_still and any(isinstance(result, Throttled) for _, result in landed):
             stood_still.append(True)
             time.sleep(_BEYOND_A_TTL)  # noqa: TID251  # as a machine that swaps, or is moved
-        return settled(deployment, channel, landed)
+        return settled(deployment, channel, landed, opened)
 
     _put(deliver, _settle=late)
 
@@ -105,11 +105,11 @@ def intent_after_call() -> None:
         claimed.extend(one.attempt_id for one in rows)
         return rows
 
-    def after(deployment: Any, channel: Any, landed: Any) -> Any:
+    def after(deployment: Any, channel: Any, landed: Any, opened: Any) -> Any:
         ids, claimed[:] = list(claimed), []
         with deployment.ledger.engine.begin() as connection:
             original(connection, ids, lease=9.0)
-        return settled(deployment, channel, landed)
+        return settled(deployment, channel, landed, opened)
 
     _put(claim, claim=unclaimed)
     _put(deliver, _settle=after)

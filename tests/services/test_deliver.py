@@ -3,7 +3,7 @@ from __future__ import annotations
 import random
 import time
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -125,6 +125,49 @@ def test_one_silent_answer_holds_up_no_neighbour(
 
     assert seen == [True]
     assert journey.state(silent) == "sent"
+
+
+def test_nor_a_neighbours_next_step(
+    journey: Journey, hints: list[Hint], desk: Desk, deployed: Deployed
+):
+    journey.send()
+    other = journey.send(to=OTHER)
+    mine = ids(hints)
+    seen: list[bool] = []
+
+    def is_hinted_at() -> bool:
+        desk.closing.wait(0.01)
+        return Hint(Channel.OK, Lane.NORMAL, journey.attempt(other).id) in hints
+
+    def says(line: Line) -> str:
+        if line["phone"] != PHONE:
+            return "unsupported"
+        seen.append(any(is_hinted_at() for _ in range(250)))
+        return "accepted"
+
+    desk.says = says
+    deliver(deployed(Courier(url=desk.url), flight=2), Channel.VK, Lane.NORMAL, mine)
+
+    assert seen == [True]
+
+
+def test_steps_that_open_within_a_moment_share_a_hint(
+    journey: Journey, hints: list[Hint], desk: Desk, deployed: Deployed
+):
+    journey.cascade.send_many([{"to": PHONE}] * 250, text=WORDS)
+    desk.says = lambda _: "unsupported"
+    deployment = deployed(Courier(url=desk.url))
+    published: list[int] = []
+
+    def publish(opened: Iterable[Hint]) -> int:
+        published.append(len(list(opened)))
+        return published[-1]
+
+    deployment = replace(deployment, ledger=replace(deployment.ledger, publish=publish))
+    moment = time.monotonic()
+    deliver(deployment, Channel.VK, Lane.NORMAL, ids(hints), clock=lambda: moment)
+
+    assert [one for one in published if one] == [250]
 
 
 def test_no_transaction_is_open_while_the_provider_is_called(
