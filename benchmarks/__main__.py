@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from benchmarks.machine import machine
 from benchmarks.measure import Measured, measure
@@ -45,7 +46,9 @@ def main() -> int:
                 measured.append(measure(part, runs=arguments.runs, say=say))
             except Exception as error:  # noqa: BLE001  # the other parts took long, and have figures
                 failed += 1
-                console.print(f"[red]{name} is void[/]: {type(error).__name__}: {error}")
+                console.print(
+                    f"[red]{name} is void[/]: {escape(f'{type(error).__name__}: {error}')}"
+                )
     Console(width=None if sys.stdout.isatty() else 120).print(render(measured))
     _write(measured, arguments.json)
     return 0 if not failed and all(_is_tolerable(one) for one in measured) else 1

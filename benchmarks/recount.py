@@ -16,7 +16,6 @@ from benchmarks.sample import VoidError
 
 _TABLES = "messages, attempts, receipts, charges, provider_refs, idempotency_keys, events"
 
-_FINAL = text("SELECT count(*) FROM cascade.messages WHERE ended_at IS NOT NULL")
 _CHARGED = text("SELECT count(*) FROM cascade.charges")
 
 _COUNTS = text("""
@@ -56,12 +55,6 @@ def tidy(engine: Engine) -> None:
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         connection.execute(text("SET statement_timeout = 0"))
         connection.execute(text("VACUUM ANALYZE"))
-
-
-def final(engine: Engine) -> int:
-    """How many messages have ended."""
-    with engine.begin() as connection:
-        return int(connection.execute(_FINAL).scalar_one())
 
 
 def charged(engine: Engine) -> int:

@@ -1,8 +1,8 @@
 """OAuth 1.0 signatures of forms (RFC 5849, HMAC-SHA1): each text is encoded once, for the signature
 and for the body.
 
-Our own, since oauthlib encodes each text three times, letter by letter: half of all CPU that a
-message took over HTTP. The tests hold it to oauthlib, which verifies what is signed here
+Our own, since oauthlib encodes each text three times, letter by letter: half of a channel worker's
+CPU. The tests hold it to oauthlib, which verifies what is signed here
 (docs/adr/0026-signed-forms.md).
 """
 

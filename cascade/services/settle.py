@@ -71,10 +71,10 @@ def settle(deployment: Deployment, results: Sequence[tuple[Claimed, Result]]) ->
     _commit(deployment, kinds.taken, lambda t, part: t.settle_taken(part, RECEIPT_GRACE))
     _commit(deployment, kinds.unclear, lambda t, part: t.settle_unclear(part, RECEIPT_GRACE))
     _commit(deployment, kinds.unsent, lambda t, part: t.settle_unsent(part))
-    hints = _end(deployment, kinds.ended) if kinds.ended else []
     rejected = [word for _, word in kinds.ended if word.state is AttemptState.REJECTED]
     if rejected:
         _alert(rejected)
+    hints = _end(deployment, kinds.ended) if kinds.ended else []
     return Settled(counts=_counts(kinds), hints=hints)
 
 
@@ -175,17 +175,21 @@ def _end(deployment: Deployment, ended: Sequence[tuple[Claimed, Word]]) -> list[
     for claimed, word in ended:
         if word.attempt_id not in fell_back.attempt_ids:
             events[uuid.UUID(claimed.message_id)].append(hearing(word))
-    advanced = advance_all(deployment.ledger, events, patience=SETTLE_PATIENCE)
+    try:
+        advanced = advance_all(deployment.ledger, events, patience=SETTLE_PATIENCE)
+    except Exception:
+        deployment.ledger.publish(fell_back.hints)  # of what is committed
+        raise
     return [*fell_back.hints, *advanced.hints]
 
 
 def _fall_back(deployment: Deployment, ended: Sequence[tuple[Claimed, Word]]) -> FellBack:
     """A set that fails is left to the engine, which finds the culprit; so is every message while
-    messages are traced, and one of two attempts.
+    messages are traced.
     """
-    refused = {claimed.message_id: word for claimed, word in ended}
-    if tracing.is_on() or len(refused) < len(ended):
+    if tracing.is_on():
         return FellBack()
+    refused = {claimed.message_id: word for claimed, word in ended}
     try:
         return deployment.ledger.store.transaction(
             lambda transaction: transaction.fall_back(refused), patience=SETTLE_PATIENCE
@@ -193,6 +197,7 @@ def _fall_back(deployment: Deployment, ended: Sequence[tuple[Claimed, Word]]) ->
     except Exception as error:
         if is_passing(error):
             raise
+        log.warning("refusals are left to the engine: %s", type(error).__name__)
         return FellBack()
 
 

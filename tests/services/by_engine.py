@@ -20,5 +20,7 @@ class Nowhere:
 @contextmanager
 def by_the_engine() -> Iterator[None]:
     tracing.record_to(Nowhere())
-    yield
-    tracing.stop()
+    try:
+        yield
+    finally:
+        tracing.stop()

@@ -16,5 +16,7 @@ def counted(engine: Engine) -> Iterator[list[str]]:
         seen.append(statement)
 
     event.listen(engine, "before_cursor_execute", note)
-    yield seen
-    event.remove(engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(engine, "before_cursor_execute", note)

@@ -144,6 +144,26 @@ def test_a_delivery_leaves_what_the_engine_would(
     assert journey.rows(SEEN, id=by_statement) == seen
 
 
+@pytest.mark.parametrize("life", list(LIVES))
+def test_a_policy_that_asks_for_more_on_one_step_is_left_to_the_engine(
+    journey: Journey, life: str
+) -> None:
+    journey.policy(a_step(Channel.VK), a_step(Channel.OK, success=Success.READ))
+    with by_the_engine():
+        by_engine = LIVES[life](journey)
+        journey.hear_of(by_engine, DELIVERED, step=0)
+        journey.collect()
+    seen = journey.rows(SEEN, id=by_engine)
+    message = LIVES[life](journey)
+    journey.hear_of(message, DELIVERED, step=0)
+
+    with counted(journey.engine) as statements:
+        journey.collect()
+
+    assert journey.rows(SEEN, id=message) == seen
+    assert not any("UPDATE cascade.messages SET state = 'delivered'" in one for one in statements)
+
+
 def test_a_crowd_of_deliveries_takes_as_many_statements_as_one(journey: Journey) -> None:
     def collected(count: int) -> int:
         for message in [SENT(journey) for _ in range(count)]:

@@ -17,6 +17,7 @@ from cascade.domain.message import Template
 from cascade.domain.state import Channel, Lane
 from cascade.services.deliver import deliver
 from cascade.services.deployment import LEASE, Deployment
+from cascade.services.settle import settle
 from tests.channels.wire import refused_url
 from tests.services.courier import Courier, Desk, Line, able
 from tests.services.journey import PHONE, WORDS, Journey, a_step
@@ -168,6 +169,32 @@ def test_steps_that_open_within_a_moment_share_a_hint(
     deliver(deployment, Channel.VK, Lane.NORMAL, ids(hints), clock=lambda: moment)
 
     assert [one for one in published if one] == [250]
+
+
+def test_hints_are_published_though_a_later_result_cannot_be_settled(  # all fixtures
+    journey: Journey,
+    hints: list[Hint],
+    desk: Desk,
+    deployed: Deployed,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    journey.cascade.send_many([{"to": PHONE}] * 8, text=WORDS)
+    mine = ids(hints)
+    desk.says = lambda _: "unsupported"
+    monkeypatch.setattr("cascade.services.deliver.SETTLE_SET", 1)
+    sets: list[int] = []
+
+    def fails_later(deployment, results):
+        sets.append(len(results))
+        if len(sets) > 1:
+            raise OperationalError("settle", {}, Exception("the database is away"))
+        return settle(deployment, results)
+
+    monkeypatch.setattr("cascade.services.deliver.settle", fails_later)
+    with pytest.raises(OperationalError):
+        deliver(deployed(Courier(url=desk.url), flight=1), Channel.VK, Lane.NORMAL, mine)
+
+    assert len(hints) == sets[0] == 1
 
 
 def test_no_transaction_is_open_while_the_provider_is_called(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import uuid
 
 from collections.abc import Callable, Sequence
@@ -12,12 +13,13 @@ from typing import Any
 import pytest
 
 from sqlalchemy import Row
+from sqlalchemy.exc import OperationalError
 
 from cascade.channels.base import Accepted, Rejected, Result, Undeliverable, Unsupported
 from cascade.domain.hint import Hint
 from cascade.domain.state import AttemptState, Channel, Lane, Success
+from cascade.services.advance import Advanced
 from cascade.services.cancel import cancel
-from cascade.storage import cascades, fall_back
 from tests.services.by_engine import by_the_engine
 from tests.services.journey import Journey, a_step
 from tests.services.statements import counted
@@ -173,6 +175,27 @@ def test_a_refusal_leaves_what_the_engine_would(
     assert lived() == by_engine
 
 
+@pytest.mark.parametrize(
+    ("life", "is_plain"),
+    [(one, one not in {"with_little_time", "at_the_last"}) for one in LIVES],
+)
+def test_whatever_opens_the_next_step_is_written_in_sets(
+    journey: Journey, life: str, *, is_plain: bool
+) -> None:
+    journey.policy(
+        a_step(Channel.VK, success=Success.READ),
+        a_step(Channel.VIBER, ttl_minimum=30, max_wait=20),
+        a_step(Channel.SMS, ttl=3600),
+    )
+    message = LIVES[life](journey)
+    claimed = journey.claim(message)
+
+    with counted(journey.engine) as statements:
+        journey.settle(*((one, REFUSED) for one in claimed))
+
+    assert any("refused bigint" in one for one in statements) == is_plain
+
+
 def test_the_next_step_is_hinted_at(journey: Journey) -> None:
     journey.policy(a_step(Channel.VK), a_step(Channel.OK))
     message = journey.send(priority="urgent")
@@ -206,11 +229,12 @@ def test_a_set_that_fails_is_left_to_the_engine(
     claimed = journey.claim(bad, good)
     journey.change("UPDATE cascade.messages SET policy_id = 0 WHERE id = :id", id=bad)
 
-    with caplog.at_level(logging.ERROR):
+    with caplog.at_level(logging.WARNING):
         journey.settle(*((one, REFUSED) for one in claimed))
 
     assert (journey.state(good), journey.attempt(good).channel) == ("queued", "ok")
     assert journey.state(bad) == "sending"
+    assert "refusals are left to the engine: " in caplog.text
     assert "cannot be advanced" in caplog.text
 
 
@@ -229,6 +253,39 @@ def test_a_crowd_of_refusals_takes_as_many_statements_as_one(journey: Journey) -
     assert settled(20) == settled(1) == 4
 
 
-def test_it_locks_messages_and_then_attempts_each_in_id_order() -> None:
-    for statement in (cascades.LOCK_MESSAGES, fall_back._HOLD_ATTEMPTS):
-        assert "ORDER BY id FOR NO KEY UPDATE" in statement.text
+def test_it_locks_messages_and_then_attempts_each_in_id_order(journey: Journey) -> None:
+    journey.policy(a_step(Channel.VK), a_step(Channel.OK))
+    claimed = journey.claim(journey.send())
+
+    with counted(journey.engine) as statements:
+        journey.settle(*((one, REFUSED) for one in claimed))
+
+    locks = [one for one in statements if "FOR NO KEY UPDATE" in one]
+    assert [re.findall(r"FROM cascade\.(\w+)", one)[0] for one in locks] == [
+        "messages",
+        "attempts",
+    ]
+    assert all("ORDER BY id FOR NO KEY UPDATE" in one for one in locks)
+
+
+def test_hints_of_what_fell_back_are_published_though_the_database_fails_then(
+    journey: Journey,
+    hints: list[Hint],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    journey.policy(a_step(Channel.VK), a_step(Channel.OK))
+    plain, last = journey.send(), journey.send()
+    journey.call(last, REFUSED)
+    claimed = [one for message in (plain, last) for one in journey.claim(message)]
+    hints.clear()
+
+    def fails(*_: object, **__: object) -> Advanced:
+        raise OperationalError("lock", {}, Exception("the database is away"))
+
+    monkeypatch.setattr("cascade.services.settle.advance_all", fails)
+    with pytest.raises(OperationalError), caplog.at_level(logging.ERROR):
+        journey.settle(*((one, Rejected("bad")) for one in claimed))
+
+    assert hints == [Hint(Channel.OK, Lane.NORMAL, journey.attempt(plain).id)]
+    assert "rejected" in caplog.text
