@@ -22,7 +22,7 @@ class Tree:
         return sum(_cpu_seconds(one) for one in self._members())
 
     def mebibytes(self) -> float:
-        """Memory of its own, shared pages left out."""
+        """Memory of its own. PostgreSQL's buffers, which it takes when it starts, are nobody's own."""
         return sum(_private(one) for one in self._members()) / MEBIBYTE
 
     def _members(self) -> list[psutil.Process]:
@@ -67,7 +67,11 @@ def _cpu_seconds(process: psutil.Process) -> float:
 
 
 def _private(process: psutil.Process) -> float:
+    """Bytes; a page of shared memory that only one process has touched is none of its own."""
     try:
-        return float(process.memory_full_info().uss)
+        maps = process.memory_maps(grouped=False)
     except psutil.NoSuchProcess:
         return 0.0
+    return float(
+        sum(one.private_clean + one.private_dirty for one in maps if "s" not in one.perms)
+    )

@@ -49,8 +49,10 @@ def _start(directory: Path, say: Say) -> Iterator[Started]:
 def _sample(stack: BenchStack, count: int) -> Sample:
     engine = stack.ledger().engine
     recount.empty(engine)
+    engine.dispose()
     before = _mebibytes(stack)
     _fill(stack, engine, count)
+    engine.dispose()  # its own session at the server has grown, too
     waiting = _mebibytes(stack) - before
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL statement_timeout = 0"))

@@ -19,6 +19,7 @@ PAUSE = dt.timedelta(milliseconds=900)  # two beats, a second apart each, make o
 WORKING = 10.0  # seconds after which a tick leaves the rest to the next one
 QUOTA = {Lane.URGENT: 2000, Lane.NORMAL: 2000, Lane.BULK: 1000}  # rows of a lane in one round
 SET = 200  # messages that are locked at once
+RARELY = 20  # times as long as a look in vain has taken, until the next one in that lane
 
 
 def tick(ledger: Records, pollable: frozenset[str]) -> Counter[str]:
@@ -32,8 +33,9 @@ def tick(ledger: Records, pollable: frozenset[str]) -> Counter[str]:
         tally["second"] = 1
         return tally
     stop_at = ledger.monotonic() + WORKING
+    look_at: dict[Lane, float] = {}
     while lanes:
-        moved = _round(ledger, lanes, tally, pollable=pollable, stop_at=stop_at)
+        moved = _round(ledger, lanes, tally, look_at, pollable=pollable, stop_at=stop_at)
         if moved < min(QUOTA.values()) or ledger.monotonic() >= stop_at:
             break
         # A more urgent lane may be due by now.
@@ -50,6 +52,7 @@ def _round(
     ledger: Records,
     lanes: Sequence[Lane],
     tally: Counter[str],
+    look_at: dict[Lane, float],
     *,
     pollable: frozenset[str],
     stop_at: float,
@@ -60,26 +63,39 @@ def _round(
     """
     before = tally["expired"] + tally["postponed"]
     for lane in lanes:
-        _requeue(ledger, lane, tally)
-        _postpone(ledger, lane, tally)
-        _break_leases(ledger, lane, tally)
+        begun = ledger.monotonic()
+        if begun >= look_at.get(lane, begun) and not _look(ledger, lane, tally):
+            look_at[lane] = begun + (1 + RARELY) * (ledger.monotonic() - begun)
         _expire(ledger, lane, tally, pollable=pollable, stop_at=stop_at)
     return tally["expired"] + tally["postponed"] - before
 
 
-def _requeue(ledger: Records, lane: Lane, tally: Counter[str]) -> None:
+def _look(ledger: Records, lane: Lane, tally: Counter[str]) -> int:
+    """Whatever is due but expiries; returns how many there were.
+
+    To find none, it reads all that is due in the lane, which are many when a campaign's TTL is over.
+    """
+    found = Counter(
+        queued=_requeue(ledger, lane),
+        postponed=_postpone(ledger, lane),
+        broken=_break_leases(ledger, lane),
+    )
+    tally.update(found)
+    return found.total()
+
+
+def _requeue(ledger: Records, lane: Lane) -> int:
     hints = ledger.store.transaction(lambda transaction: transaction.requeue(lane, QUOTA[lane]))
     ledger.publish(hints)
-    tally["queued"] += len(hints)
+    return len(hints)
 
 
-def _postpone(ledger: Records, lane: Lane, tally: Counter[str]) -> None:
-    quota = QUOTA[lane]
-    tally["postponed"] += ledger.store.transaction(lambda t: t.postpone(lane, quota))
+def _postpone(ledger: Records, lane: Lane) -> int:
+    return ledger.store.transaction(lambda transaction: transaction.postpone(lane, QUOTA[lane]))
 
 
-def _break_leases(ledger: Records, lane: Lane, tally: Counter[str]) -> None:
-    tally["broken"] += ledger.store.transaction(
+def _break_leases(ledger: Records, lane: Lane) -> int:
+    return ledger.store.transaction(
         lambda transaction: transaction.break_leases(
             lane, QUOTA[lane], lease=seconds(LEASE), grace=RECEIPT_GRACE
         )

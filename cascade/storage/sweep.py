@@ -50,20 +50,21 @@ _DUE_LANES = text(f"""
     ORDER BY l.lane
 """)  # noqa: S608  # a constant
 
+# Taken apart from the rows, so that they are read in the index's order until there are enough.
+_NOW = "(SELECT now FROM clock)"
 _WITH_CLOCK = f"WITH clock AS MATERIALIZED (SELECT {CLOCK} AS now) "
 
 # Scheduled starts, retries and hints that got lost: queued (again), with a doubling patience.
-_TO_QUEUE = """
+_TO_QUEUE = f"""
         SELECT a.id
         FROM cascade.attempts a
         JOIN cascade.messages m ON m.id = a.message_id
-        CROSS JOIN clock
-        WHERE a.lane = CAST(:lane AS cascade.lane) AND a.due_at <= (SELECT now FROM clock)
-            AND a.state IN ('scheduled', 'queued', 'retry') AND a.expires_at > clock.now
+        WHERE a.lane = CAST(:lane AS cascade.lane) AND a.due_at <= {_NOW}
+            AND a.state IN ('scheduled', 'queued', 'retry') AND a.expires_at > {_NOW}
             AND a.channel = ANY(:channels) AND m.state = 'in_progress'
         ORDER BY a.due_at LIMIT :quota
         FOR NO KEY UPDATE OF a SKIP LOCKED
-"""
+"""  # noqa: S608  # constants
 _REQUEUE = text(f"""
     WITH clock AS MATERIALIZED (SELECT {CLOCK} AS now),
     due AS MATERIALIZED (
@@ -79,15 +80,15 @@ _REQUEUE = text(f"""
 
 # A claim and its result leave `due_at` where it was, since moving it would write all indexes anew.
 # Most attempts have ended by then; what has not is looked at when there is something to do.
-_UNDER_WAY = """
+_UNDER_WAY = f"""
         SELECT a.id, coalesce(a.lease_until, a.expires_at + CAST(:grace AS interval)) AS due_at
-        FROM cascade.attempts a CROSS JOIN clock
-        WHERE a.lane = CAST(:lane AS cascade.lane) AND a.due_at <= (SELECT now FROM clock)
+        FROM cascade.attempts a
+        WHERE a.lane = CAST(:lane AS cascade.lane) AND a.due_at <= {_NOW}
             AND a.state IN ('sending', 'unknown', 'sent', 'delivered')
-            AND coalesce(a.lease_until, a.expires_at + CAST(:grace AS interval)) > clock.now
+            AND coalesce(a.lease_until, a.expires_at + CAST(:grace AS interval)) > {_NOW}
         ORDER BY a.due_at LIMIT :quota
         FOR NO KEY UPDATE SKIP LOCKED
-"""
+"""  # noqa: S608  # constants
 _POSTPONE = text(f"""
     WITH clock AS MATERIALIZED (SELECT {CLOCK} AS now),
     early AS MATERIALIZED (
@@ -99,16 +100,16 @@ _POSTPONE = text(f"""
 # Who held the lease is gone: the call may have been made as late as the lease's end, and its
 # provider may deliver for the whole TTL it was given, which was at least its minimum. A receipt may
 # have come meanwhile: then only the times are put right.
-_BROKEN = """
+_BROKEN = f"""
         SELECT a.id, CASE WHEN a.ttl_minimum = 0 THEN a.expires_at
             ELSE greatest(a.expires_at + CAST(:lease AS interval),
                 a.lease_until + make_interval(secs => a.ttl_minimum)) END AS provider_until
-        FROM cascade.attempts a CROSS JOIN clock
-        WHERE a.lane = CAST(:lane AS cascade.lane) AND a.due_at <= (SELECT now FROM clock)
-            AND a.state IN ('sending', 'sent', 'delivered') AND a.lease_until <= clock.now
+        FROM cascade.attempts a
+        WHERE a.lane = CAST(:lane AS cascade.lane) AND a.due_at <= {_NOW}
+            AND a.state IN ('sending', 'sent', 'delivered') AND a.lease_until <= {_NOW}
         ORDER BY a.due_at LIMIT :quota
         FOR NO KEY UPDATE SKIP LOCKED
-"""
+"""  # noqa: S608  # constants
 _BREAK_LEASES = text(f"""
     WITH clock AS MATERIALIZED (SELECT {CLOCK} AS now),
     broken AS MATERIALIZED (
@@ -153,23 +154,22 @@ _EXPIRED = text(f"""
     )
     SELECT a.id, a.message_id
     FROM cascade.attempts a
-    JOIN cascade.messages m ON m.id = a.message_id
-    CROSS JOIN clock
-    WHERE a.lane = CAST(:lane AS cascade.lane) AND a.due_at <= (SELECT now FROM clock)
+    WHERE a.lane = CAST(:lane AS cascade.lane) AND a.due_at <= {_NOW}
         AND (
             (
                 a.state IN ('scheduled', 'queued', 'retry')
-                AND (a.expires_at <= clock.now OR m.state <> 'in_progress')
+                AND (a.expires_at <= {_NOW} OR (SELECT m.state FROM cascade.messages m
+                    WHERE m.id = a.message_id) <> 'in_progress')
             )
             OR (
                 a.state IN ('unknown', 'sent', 'delivered') AND a.lease_until IS NULL
-                AND a.expires_at + CAST(:grace AS interval) <= clock.now
+                AND a.expires_at + CAST(:grace AS interval) <= {_NOW}
                 AND (
                     NOT a.account = ANY(CAST(:pollable AS text[]))
                     OR a.polled_at >= a.expires_at
                     OR greatest(a.expires_at + CAST(:grace AS interval),
                         (SELECT resumed_at FROM cascade.ticks WHERE name = 'tick'))
-                        <= clock.now - CAST(:poll_patience AS interval)
+                        <= {_NOW} - CAST(:poll_patience AS interval)
                 )
                 AND NOT EXISTS (SELECT FROM unapplied u
                     WHERE u.account = a.account AND u.client_ref = a.client_ref)
@@ -177,7 +177,7 @@ _EXPIRED = text(f"""
                 AND (
                     NOT EXISTS (SELECT FROM lagging l WHERE l.account = a.account)
                     OR a.expires_at + CAST(:grace AS interval)
-                        <= clock.now - CAST(:lag_patience AS interval)
+                        <= {_NOW} - CAST(:lag_patience AS interval)
                 )
             )
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -44,3 +46,22 @@ def backlog(connection: Connection) -> list[int]:
 
 def nodes(plan: dict[str, Any]) -> Sequence[dict[str, Any]]:
     return [plan, *(node for part in plan.get("Plans", []) for node in nodes(part))]
+
+
+def rows_read(
+    connection: Connection, statement: str, values: Mapping[str, object]
+) -> dict[str, int]:
+    """How many rows of each table the statement looks at."""
+    explained = connection.execute(
+        text(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}"), dict(values)
+    ).scalar_one()
+    plan = (explained if isinstance(explained, list) else json.loads(explained))[0]["Plan"]
+    scans: Sequence[dict[str, Any]] = [
+        node for node in nodes(plan) if "Scan" in node["Node Type"] and "Relation Name" in node
+    ]
+    seen: dict[str, int] = {}
+    for node in scans:
+        rows = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+        name = node["Relation Name"]
+        seen[name] = max(seen.get(name, 0), round(rows * node["Actual Loops"]))
+    return seen

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from cascade.channels.base import Accepted, Result, Unavailable, Unknown, Unsupported
 from cascade.domain.state import AttemptState, Channel, Success
 from cascade.services.cancel import cancel
 from cascade.storage import conclude as concluding
 from cascade.storage.rows import as_ids
-from tests.services.backlog import backlog, nodes
+from tests.services.backlog import backlog, rows_read
 from tests.services.by_engine import by_the_engine
 from tests.services.journey import Journey, a_step
 from tests.services.statements import counted
@@ -187,24 +185,7 @@ def test_it_looks_at_nothing_but_its_messages(journey: Journey, *, is_analyzed: 
         found = text("SELECT message_id FROM cascade.attempts WHERE id = ANY(:ids)")
         messages = connection.execute(found, {"ids": ids}).scalars().all()
         values = {"ids": as_ids(messages), "delivered": as_ids(ids), "now": "2027-01-01T00:00Z"}
-        seen = _seen(connection, concluding._CONCLUDE_ATTEMPTS.text, values)
+        seen = rows_read(connection, concluding._CONCLUDE_ATTEMPTS.text, values)
         connection.rollback()
 
     assert (seen["attempts"], seen["channels"]) == (200, 1)
-
-
-def _seen(connection: Connection, statement: str, values: dict[str, Any]) -> dict[str, int]:
-    """How many rows of each table the statement looks at."""
-    explained = connection.execute(
-        text(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}"), values
-    ).scalar_one()
-    plan = (explained if isinstance(explained, list) else json.loads(explained))[0]["Plan"]
-    scans: Sequence[dict[str, Any]] = [
-        node for node in nodes(plan) if "Scan" in node["Node Type"] and "Relation Name" in node
-    ]
-    seen: dict[str, int] = {}
-    for node in scans:
-        rows = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
-        name = node["Relation Name"]
-        seen[name] = max(seen.get(name, 0), round(rows * node["Actual Loops"]))
-    return seen

@@ -12,12 +12,17 @@ import pytest
 from sqlalchemy import event, text
 
 from cascade.channels.base import Accepted, Receipt, Throttled, Unavailable, Unknown
+from cascade.domain.engine import RECEIPT_GRACE
 from cascade.domain.hint import Hint
 from cascade.domain.state import AttemptState, Channel, Lane
+from cascade.services import tick as ticking
 from cascade.services.deployment import LEASE
 from cascade.services.tick import tick
 from cascade.storage import sweep
+from cascade.storage.inbox import CALL_TOLERANCE
+from tests.services.backlog import backlog, rows_read
 from tests.services.journey import PHONE, WORDS, Journey, a_step
+from tests.services.statements import counted
 
 
 pytestmark = pytest.mark.integration
@@ -471,6 +476,61 @@ def test_one_tick_moves_on_whatever_is_due_at_once(journey: Journey):
     counts = later(journey, 31)
 
     assert (counts["expired"], counts["opened"]) == (2100, 2100)
+
+
+def test_a_look_in_vain_is_rarely_repeated_while_expiries_pile_up(
+    journey: Journey, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(ticking, "QUOTA", dict.fromkeys(Lane, 1))
+    journey.policy(a_step(Channel.VK, ttl=60), a_step(Channel.OK))
+    for _ in range(30):
+        journey.call(journey.send(), Accepted())
+    moments = itertools.count(0.0, 0.001)
+    journey.advance(63)
+
+    with counted(journey.engine) as statements:
+        done = tick(replace(journey.ledger, monotonic=lambda: next(moments)), frozenset())
+
+    looks = [one for one in statements if "broken AS MATERIALIZED" in one]
+    assert done["expired"] == 30
+    assert 1 < len(looks) < 10
+
+
+def test_a_retry_of_an_urgent_message_does_not_wait_for_a_pile_of_expiries(
+    journey: Journey, hints: list[Hint], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(ticking, "QUOTA", dict.fromkeys(Lane, 1))
+    journey.policy(a_step(Channel.VK, ttl=60), a_step(Channel.OK))
+    for _ in range(5):
+        journey.call(journey.send(), Accepted())
+    journey.advance(63)
+    urgent = journey.send(priority=Lane.URGENT)
+    journey.change("UPDATE cascade.attempts SET due_at = cascade.clock() WHERE lane = 'urgent'")
+    hints.clear()
+
+    journey.tick()
+
+    assert hints[0] == Hint(Channel.VK, Lane.URGENT, journey.attempt(urgent).id)
+
+
+def test_the_look_for_expiries_reads_no_more_than_it_takes(journey: Journey):
+    with journey.engine.connect() as connection:
+        backlog(connection)
+        connection.execute(text("UPDATE cascade.attempts SET expires_at = cascade.clock()"))
+        values = {
+            "lane": "normal",
+            "quota": 100,
+            "pollable": [],
+            "poll_patience": sweep.POLL_PATIENCE,
+            "lag_limit": sweep.LAG_LIMIT,
+            "lag_patience": sweep.LAG_PATIENCE,
+            "call_tolerance": CALL_TOLERANCE,
+            "grace": RECEIPT_GRACE,
+        }
+        read = rows_read(connection, sweep._EXPIRED.text, values)
+        connection.rollback()
+
+    assert (read["attempts"], read.get("messages", 0)) == (100, 0)
 
 
 def test_the_look_for_due_lanes_reads_nothing_but_the_index(journey: Journey):

@@ -372,8 +372,8 @@ def test_each_statement_meets_only_the_rows_that_it_needs(journey: Journey) -> N
 TOLD = 18_000  # of so many events
 OWED = 2000
 
-# Scans of what another node has met.
-NO_TABLE = ("Bitmap Heap Scan", "CTE Scan", "Subquery Scan")
+# Nodes over rows that another node has met.
+TWICE = ("Bitmap Heap Scan", "ModifyTable")
 
 
 def _remember(connection: Connection) -> None:
@@ -414,7 +414,7 @@ def _met(connection: Connection, statement: TextClause, **values: object) -> dic
             (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
         )
         for node in found
-        if node["Node Type"].endswith("Scan") and node["Node Type"] not in NO_TABLE
+        if {"Index Name", "Relation Name"} & node.keys() and node["Node Type"] not in TWICE
     }
 
 
