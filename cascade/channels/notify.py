@@ -118,9 +118,8 @@ class Notify(UnsignedAccount):
         return [_receipt(status)]
 
     def _request(self, item: Item) -> HttpRequest[Item]:
-        url, form = f"{self.base_url}/notify", self._form(item)
-        secret = self.client_secret.get_secret_value()
-        signed = sign(url, form, key=self.client_key, secret=secret)
+        url, secret = f"{self.base_url}/notify", self.client_secret.get_secret_value()
+        signed = sign(url, _form(item), self._fixed(), key=self.client_key, secret=secret)
         return HttpRequest(
             method="POST",
             url=url,
@@ -129,17 +128,23 @@ class Notify(UnsignedAccount):
             items=(item,),
         )
 
-    def _form(self, item: Item) -> dict[str, str]:
+    def _fixed(self) -> dict[str, str]:
+        """What all its forms say."""
         return {
-            "phone": item.phone.removeprefix("+"),
-            **_content(item),
-            "ttl": str(item.ttl),
             "delivery_policy": self.delivery_policy.value,
             "service": self.service,
             "routes": self.channel.value.upper(),
-            "message_id": item.client_ref,
             "status_url": self.webhook_url,
         }
+
+
+def _form(item: Item) -> dict[str, str]:
+    return {
+        "phone": item.phone.removeprefix("+"),
+        **_content(item),
+        "ttl": str(item.ttl),
+        "message_id": item.client_ref,
+    }
 
 
 def _content(item: Item) -> dict[str, str]:

@@ -1,5 +1,5 @@
 """OAuth 1.0 signatures of forms (RFC 5849, HMAC-SHA1): each text is encoded once, for the signature
-and for the body.
+and for the body, and what an account says in all its forms once for all.
 
 Our own, since oauthlib encodes each text three times, letter by letter: half of a channel worker's
 CPU. The tests hold it to oauthlib, which verifies what is signed here
@@ -21,7 +21,6 @@ from typing import NamedTuple
 from oauthlib.oauth1.rfc5849.signature import base_string_uri
 
 
-_normal = functools.cache(base_string_uri)  # of URLs: each account posts to one
 _RESERVED = re.compile("[^A-Za-z0-9._~-]+")  # RFC 3986: all but these is encoded
 
 
@@ -32,21 +31,25 @@ class SignedForm(NamedTuple):
     body: bytes
 
 
-def sign(url: str, form: Mapping[str, str], *, key: str, secret: str) -> SignedForm:
+def sign(
+    url: str, form: Mapping[str, str], fixed: Mapping[str, str], *, key: str, secret: str
+) -> SignedForm:
     """A form to be posted to `url`, signed with a nonce and a timestamp of its own.
 
-    `url` has no query; `key` and `secret` are the consumer's.
+    `url` has no query; `key` and `secret` are the consumer's. `fixed` belongs to the form: the fields
+    that are the same for every message, which are kept in memory for ever.
     """
     words = {
         "oauth_nonce": secrets.token_hex(16),
         "oauth_timestamp": str(int(time.time())),
         "oauth_version": "1.0",
         "oauth_signature_method": "HMAC-SHA1",
-        "oauth_consumer_key": quoted(key),
+        "oauth_consumer_key": _kept(key),
     }
-    pairs = {quoted(name): quoted(value) for name, value in form.items()}
+    pairs = {_kept(name): quoted(value) for name, value in form.items()}
+    pairs |= {_kept(name): _kept(value) for name, value in fixed.items()}
     signed = _joined(sorted((words | pairs).items()))
-    base = f"POST&{quoted(_normal(url))}&{_quoted_again(signed)}"
+    base = f"POST&{_normal(url)}&{_quoted_again(signed)}"
     words["oauth_signature"] = quoted(_signature(base, secret))
     said = ", ".join(f'{name}="{value}"' for name, value in words.items())
     return SignedForm(f"OAuth {said}", _joined(pairs.items()).encode())
@@ -55,6 +58,15 @@ def sign(url: str, form: Mapping[str, str], *, key: str, secret: str) -> SignedF
 def quoted(text: str) -> str:
     """Percent-encoded as RFC 5849, section 3.6, wants it."""
     return _RESERVED.sub(_encoded, text)
+
+
+_kept = functools.cache(quoted)  # for settings and names, of which there are few
+
+
+@functools.cache
+def _normal(url: str) -> str:
+    """Encoded as it is signed; each account posts to one."""
+    return quoted(base_string_uri(url))
 
 
 def _encoded(found: re.Match[str]) -> str:
@@ -71,5 +83,5 @@ def _joined(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def _signature(base: str, secret: str) -> str:
-    digest = hmac.digest(f"{quoted(secret)}&".encode(), base.encode(), "sha1")
+    digest = hmac.digest(f"{_kept(secret)}&".encode(), base.encode(), "sha1")
     return base64.b64encode(digest).decode()
