@@ -11,7 +11,7 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, text
 
@@ -35,8 +35,7 @@ class FellBack:
 
 
 _HOLD_ATTEMPTS = text(f"""
-    SELECT id, CAST(message_id AS text) AS message_id, step, state = 'sending' AS is_called,
-        ended_at IS NULL AS is_live
+    SELECT CAST(message_id AS text), id, step, state = 'sending', ended_at IS NULL
     FROM cascade.attempts
     WHERE id = ANY({ATTEMPTS_OF}) ORDER BY id FOR NO KEY UPDATE
 """)  # noqa: S608  # a constant
@@ -59,8 +58,17 @@ _FALL_BACK = text("""
     SELECT message_id, step, channel, account, 'queued', lane, ttl, ttl_minimum, due_at, expires_at,
         client_ref, :now
     FROM given
-    RETURNING id, channel, lane
+    RETURNING channel, lane, id
 """)
+
+
+class _Attempt(NamedTuple):
+    """What `_HOLD_ATTEMPTS` finds of one of a message's attempts."""
+
+    id: int
+    step: int
+    is_called: bool
+    is_live: bool
 
 
 def fall_back(
@@ -75,8 +83,8 @@ def fall_back(
     messages = connection.execute(LOCK_MESSAGES, {"ids": ids}).all()
     policies = versions.load(connection, (row.policy_id for row in messages))
     attempts = defaultdict(list)
-    for attempt in connection.execute(_HOLD_ATTEMPTS, {"ids": ids}).all():
-        attempts[attempt.message_id].append(attempt)
+    for message_id, *attempt in connection.execute(_HOLD_ATTEMPTS, {"ids": ids}).all():
+        attempts[message_id].append(_Attempt(*attempt))
     moment = now(connection)
     able = (
         _row(one, attempts[one.id], refused[one.id], policies[one.policy_id], moment)
@@ -88,19 +96,19 @@ def fall_back(
     written = connection.execute(_FALL_BACK, {"rows": as_rows(rows), "now": moment}).all()
     return FellBack(
         attempt_ids=frozenset(refused[str(row["message_id"])].attempt_id for row in rows),
-        hints=[Hint(CHANNELS[row.channel], LANES[row.lane], row.id) for row in written],
+        hints=[Hint(CHANNELS[channel], LANES[lane], new) for channel, lane, new in written],
     )
 
 
 def _row(
     message: Row[Any],
-    attempts: Sequence[Row[Any]],
+    attempts: Sequence[_Attempt],
     word: Word,
     policy: Policy,
     now: dt.datetime,
 ) -> dict[str, object] | None:
     """The refused attempt and the one that is opened; None if that is not plain."""
-    newest = max(attempts, key=_step)
+    newest = max(attempts, key=lambda one: one.step)
     others = sum(one.is_live for one in attempts) - newest.is_live
     if message.state != "in_progress" or newest.id != word.attempt_id:
         return None
@@ -126,7 +134,3 @@ def _row(
         "expires_at": opened.expires_at,
         "client_ref": new_reference(),
     }
-
-
-def _step(attempt: Row[Any]) -> int:
-    return int(attempt.step)
