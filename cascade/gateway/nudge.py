@@ -15,25 +15,30 @@ from typing import Self
 
 log = logging.getLogger(__name__)
 
-PAUSE = 0.1  # seconds between two of them, however many receipts come
+PAUSE = 0.1  # seconds between two of them,
+BUSY = 8  # and as long again where there were so many commits meanwhile: larger sets cost less
 EXPIRES = 60.0  # seconds after which one is worth nothing: beat has asked meanwhile
 SILENCE = 60.0  # seconds between two lines about the same broker
 
 
 class Nudge:
-    """Sends from a thread of its own: at once after a quiet time, then once a `pause` at most."""
+    """Sends from a thread of its own: at once after a quiet time, then once a `pause` at most; every
+    second pause on a busy gateway.
+    """
 
     def __init__(self, send: Callable[[], object], *, pause: float = PAUSE) -> None:
         """`send` publishes the hint; it may block, and raise what it likes."""
         self._send = send
         self._pause = pause
         self._wanted = threading.Event()
+        self._commits = 0  # since the last one
         self._stopped = threading.Event()
         self._silent_until = 0.0
         self._thread = threading.Thread(target=self._run, name="nudge", daemon=True)
 
     def __call__(self) -> None:
         """Asks for one; returns at once, in any thread."""
+        self._commits += 1
         self._wanted.set()
 
     def __enter__(self) -> Self:
@@ -51,8 +56,11 @@ class Nudge:
             if self._stopped.is_set():
                 return
             self._wanted.clear()
+            self._commits = 0
             self._try()
             self._stopped.wait(self._pause)
+            if self._commits >= BUSY:
+                self._stopped.wait(self._pause)
 
     def _try(self) -> None:
         try:

@@ -24,7 +24,7 @@ from cascade.dispatch import (
     transport_options,
 )
 from cascade.gateway.app import make_app
-from cascade.gateway.nudge import EXPIRES, Nudge
+from cascade.gateway.nudge import BUSY, EXPIRES, Nudge
 from cascade.services.deployment import Ledger
 from tests.gateway.asgi import Client, talk
 from tests.gateway.test_webhooks import NOTIFY, notify, post
@@ -113,6 +113,27 @@ def test_what_comes_while_one_is_sent_is_one_more_after_the_pause():
         until(lambda: len(sent) == 2)
         Event().wait(0.1)
         assert len(sent) == 2
+
+
+@pytest.mark.parametrize(("commits", "pauses"), [(1, 1), (BUSY - 1, 1), (BUSY, 2)])
+def test_a_busy_gateway_asks_half_as_often(
+    monkeypatch: pytest.MonkeyPatch, commits: int, pauses: int
+):
+    seen: list[str] = []
+    nudge = Nudge(lambda: seen.append("sent"), pause=AN_HOUR)
+
+    def pause(_seconds: float) -> None:
+        seen.append("pause")
+        if seen.count("pause") == 1:
+            for _ in range(commits):
+                nudge()
+
+    monkeypatch.setattr(nudge._stopped, "wait", pause)
+    with nudge:
+        nudge()
+        until(lambda: seen.count("sent") == 2)
+
+    assert seen[: pauses + 2] == ["sent", *["pause"] * pauses, "sent"]
 
 
 def test_only_new_receipts_ask_for_it(
