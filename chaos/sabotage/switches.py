@@ -199,21 +199,18 @@ def no_lease() -> None:
 def locks_in_any_order() -> None:
     """Every back end locks in an order of its own, at leisure, and nobody tries again."""
     by_backend = "ORDER BY md5(id::text || pg_backend_pid()) FOR NO KEY UPDATE"
-    for module, name, first in (
-        (cascades, "LOCK_MESSAGES", "SELECT CAST("),
-        (cascades, "_SKIP", "SELECT CAST("),
-        (cascades, "_LOCK_ATTEMPTS", "SELECT id,"),
-        (fall_back, "LOCK_MESSAGES", "SELECT CAST("),
-        (fall_back, "_HOLD_ATTEMPTS", "SELECT id,"),
-        (conclude, "_HOLD_MESSAGES", "SELECT CAST("),
-        (conclude, "_CONCLUDE_ATTEMPTS", "SELECT id,"),
+    slow_text = ("SELECT CAST(", "SELECT CAST(pg_sleep(0.005) AS text) || CAST(")
+    slow_row = ("SELECT id,", "SELECT pg_sleep(0.005), id,")
+    for module, name, slowly in (
+        (cascades, "LOCK_MESSAGES", slow_text),
+        (cascades, "_SKIP", slow_text),
+        (cascades, "_LOCK_ATTEMPTS", slow_row),
+        (fall_back, "LOCK_MESSAGES", slow_text),
+        (fall_back, "_HOLD_ATTEMPTS", slow_text),
+        (conclude, "_HOLD_MESSAGES", slow_text),
+        (conclude, "_CONCLUDE_ATTEMPTS", slow_row),
     ):
-        _edit(
-            module,
-            name,
-            ("ORDER BY id FOR NO KEY UPDATE", by_backend),
-            (first, first.replace("SELECT ", "SELECT pg_sleep(0.005), ")),
-        )
+        _edit(module, name, ("ORDER BY id FOR NO KEY UPDATE", by_backend), slowly)
     _put(database, is_transient=lambda _: False)
 
 
