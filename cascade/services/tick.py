@@ -19,7 +19,7 @@ PAUSE = dt.timedelta(milliseconds=900)  # two beats, a second apart each, make o
 WORKING = 10.0  # seconds after which a tick leaves the rest to the next one
 QUOTA = {Lane.URGENT: 2000, Lane.NORMAL: 2000, Lane.BULK: 1000}  # rows of a lane in one round
 SET = 200  # messages that are locked at once
-RARELY = 20  # times as long as a look in vain has taken, until the next one in that lane
+RARELY = 20  # times as long as a look at all that is due takes, until the lane's next one
 
 
 def tick(ledger: Records, pollable: frozenset[str]) -> Counter[str]:
@@ -70,10 +70,10 @@ def _round(
     return tally["expired"] + tally["postponed"] - before
 
 
-def _look(ledger: Records, lane: Lane, tally: Counter[str]) -> int:
-    """Whatever is due but expiries; returns how many there were.
+def _look(ledger: Records, lane: Lane, tally: Counter[str]) -> bool:
+    """Whatever is due but expiries; returns whether there may be more of it.
 
-    To find none, it reads all that is due in the lane, which are many when a campaign's TTL is over.
+    To find the last, it reads all that is due in the lane: much when a campaign's TTL is over.
     """
     found = Counter(
         queued=_requeue(ledger, lane),
@@ -81,7 +81,7 @@ def _look(ledger: Records, lane: Lane, tally: Counter[str]) -> int:
         broken=_break_leases(ledger, lane),
     )
     tally.update(found)
-    return found.total()
+    return max(found.values()) >= QUOTA[lane]
 
 
 def _requeue(ledger: Records, lane: Lane) -> int:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +29,8 @@ from tests.services.statements import counted
 pytestmark = pytest.mark.integration
 
 DELIVERED = AttemptState.DELIVERED
+
+NOW_DUE = "UPDATE cascade.attempts SET due_at = cascade.clock() WHERE id = :id"
 
 
 def about(seconds: float) -> Any:
@@ -478,45 +481,76 @@ def test_one_tick_moves_on_whatever_is_due_at_once(journey: Journey):
     assert (counts["expired"], counts["opened"]) == (2100, 2100)
 
 
-def test_a_look_in_vain_is_rarely_repeated_while_expiries_pile_up(
-    journey: Journey, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(ticking, "QUOTA", dict.fromkeys(Lane, 1))
-    journey.policy(a_step(Channel.VK, ttl=60), a_step(Channel.OK))
-    for _ in range(30):
-        journey.call(journey.send(), Accepted())
-    moments = itertools.count(0.0, 0.001)
-    journey.advance(63)
+@contextmanager
+def as_the_tick_looks(journey: Journey, do: Callable[[], object]) -> Iterator[None]:
+    """Does something each time that the tick has looked for expiries."""
 
-    with counted(journey.engine) as statements:
+    def looked(_connection, _cursor, statement, *_rest):
+        if "lagging AS MATERIALIZED" in statement:
+            do()
+
+    event.listen(journey.engine, "after_cursor_execute", looked)
+    try:
+        yield
+    finally:
+        event.remove(journey.engine, "after_cursor_execute", looked)
+
+
+@pytest.mark.parametrize("trickle", [0, 1])
+def test_what_is_due_besides_a_pile_of_expiries_is_rarely_looked_for(
+    journey: Journey, monkeypatch: pytest.MonkeyPatch, trickle: int
+):
+    monkeypatch.setattr(ticking, "QUOTA", dict.fromkeys(Lane, 10))
+    journey.policy(a_step(Channel.VK, ttl=60, max_wait=30), a_step(Channel.OK))
+    journey.cascade.send_many([{"to": PHONE}] * 300, text=WORDS)
+    journey.advance(31)
+    lost = [journey.attempt(journey.send()).id for _ in range(30 * trickle)]
+    moments = itertools.count(0.0, 0.001)
+
+    def one_more() -> None:
+        if lost:
+            journey.change(NOW_DUE, id=lost.pop())
+
+    with counted(journey.engine) as statements, as_the_tick_looks(journey, one_more):
         done = tick(replace(journey.ledger, monotonic=lambda: next(moments)), frozenset())
 
     looks = [one for one in statements if "broken AS MATERIALIZED" in one]
-    assert done["expired"] == 30
+    assert done["expired"] == 300
+    assert (done["queued"] > 1) is bool(trickle)
     assert 1 < len(looks) < 10
 
 
 def test_a_retry_of_an_urgent_message_does_not_wait_for_a_pile_of_expiries(
     journey: Journey, hints: list[Hint], monkeypatch: pytest.MonkeyPatch
 ):
+    """It falls due when the tick has just looked at the lane of the pile."""
     monkeypatch.setattr(ticking, "QUOTA", dict.fromkeys(Lane, 1))
     journey.policy(a_step(Channel.VK, ttl=60), a_step(Channel.OK))
     for _ in range(5):
         journey.call(journey.send(), Accepted())
     journey.advance(63)
-    urgent = journey.send(priority=Lane.URGENT)
-    journey.change("UPDATE cascade.attempts SET due_at = cascade.clock() WHERE lane = 'urgent'")
+    urgent = journey.attempt(journey.send(priority=Lane.URGENT)).id
     hints.clear()
+    moments = itertools.count(0.0, 0.001)
+    lost = [urgent]
 
-    journey.tick()
+    with as_the_tick_looks(journey, lambda: lost and journey.change(NOW_DUE, id=lost.pop())):
+        tick(replace(journey.ledger, monotonic=lambda: next(moments)), frozenset())
 
-    assert hints[0] == Hint(Channel.VK, Lane.URGENT, journey.attempt(urgent).id)
+    assert (hints[1], len(hints)) == (Hint(Channel.VK, Lane.URGENT, urgent), 6)
 
 
-def test_the_look_for_expiries_reads_no_more_than_it_takes(journey: Journey):
+@pytest.mark.parametrize("state", ["queued", "sent"])
+def test_the_look_for_expiries_reads_no_more_than_it_takes(journey: Journey, state: str):
     with journey.engine.connect() as connection:
         backlog(connection)
-        connection.execute(text("UPDATE cascade.attempts SET expires_at = cascade.clock()"))
+        connection.execute(
+            text(
+                "UPDATE cascade.attempts SET state = CAST(:state AS cascade.attempt_state),"
+                " expires_at = cascade.clock() - CAST(:grace AS interval)"
+            ),
+            {"state": state, "grace": RECEIPT_GRACE},
+        )
         values = {
             "lane": "normal",
             "quota": 100,
