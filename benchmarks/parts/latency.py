@@ -47,6 +47,7 @@ def _sample(stack: BenchStack, engine: Engine, client: Cascade, count: int) -> S
     begun = time.monotonic()
     pairs = [_one(stack, engine, client, number) for number in range(count)]
     seconds = time.monotonic() - begun
+    recount.await_books(engine, recount.Books(messages=count, unsupported=0))
     sends, receipts = zip(*pairs, strict=True)
     figures = _figures("send", sends) | _figures("receipt", receipts)
     return Sample(count=count, seconds=seconds, figures=figures)

@@ -60,6 +60,11 @@ def _sample(stack: BenchStack) -> Sample:
         crowd.rows(MESSAGES), text=crowd.TEXT, policy=_STEPS, priority=Lane.BULK
     )
     calls = _calls(stack)
+    all_of_them = recount.Books(messages=MESSAGES, unsupported=0)
+    recount.await_books(engine, all_of_them, patience=MINUTE)
+    more = len(json.loads(stack.ask("calls")))
+    if len(calls) + more != MESSAGES:
+        raise VoidError(f"{len(calls) + more} calls for {MESSAGES} messages")
     starts = [calls[0] + _RUN_IN + shift / 10 for shift in range(10 * _MINUTES)]
     minutes = [_between(calls, start, start + MINUTE) for start in starts]
     worst = max(_between(calls, one, one + 1) for one in calls)
