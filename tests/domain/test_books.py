@@ -140,7 +140,7 @@ def test_places_after_the_point_do_not_matter_to_an_amount() -> None:
 def test_a_line_about_somebody_else_is_not_ours() -> None:
     books = compare([entry()], [line(recipient=BORIS)])
     assert books.unpaired_lines == (line(recipient=BORIS),)
-    assert books.unpaired_entries == (entry(),)
+    assert books.unpaired_entries == books.entries == (entry(),)
     assert not books.is_balanced
 
 
@@ -191,7 +191,7 @@ def test_a_line_of_an_uncharged_attempt_is_unheard_and_an_imbalance() -> None:
     record = [line("x", account=ECHOES, client_ref="c1"), line("p3")]
     open_attempts = [unconfirmed(), dataclasses.replace(unconfirmed(MUTE, ("p3",)), attempt_id=6)]
     books = compare([], record, unconfirmed=open_attempts, echoing=ECHOING)
-    assert len(books.unheard) == 2
+    assert len(books.unheard) == len(books.lines) == 2
     assert not books.is_balanced
 
 

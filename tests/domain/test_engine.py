@@ -107,6 +107,42 @@ class TestTheStart:
         assert first.expires_at == later(620)
 
 
+class TestTheNextAttempt:
+    """What `attempt_after` opens without a whole message at hand."""
+
+    @given(
+        lane=st.sampled_from(Lane),
+        deadline=st.integers(0, 100),
+        max_wait=st.none() | st.integers(1, 100),
+    )
+    def test_it_is_the_one_that_a_refusal_opens(
+        self, lane: Lane, deadline: int, max_wait: int | None
+    ) -> None:
+        policy = a_policy(a_step(Channel.VK), a_step(Channel.OK, max_wait=max_wait))
+        refused = a_cascade(policy=policy, deadline=deadline)._replace(lane=lane)
+
+        after = engine.attempt_after(policy, 0, lane=lane, deadline=refused.deadline, now=NOW)
+
+        turned = engine.hear(refused, Word(attempt_id=1, state=AttemptState.UNSUPPORTED), NOW)
+        opened = [one for one in turned.attempts if one.step == 1 and one.is_live]
+        assert opened == ([] if after is None else [after])
+
+    @pytest.mark.parametrize(("seconds", "is_opened"), [(15, True), (14, False)])
+    def test_there_is_none_without_the_least_time_that_its_provider_takes(
+        self, seconds: int, *, is_opened: bool
+    ) -> None:
+        policy = a_policy(a_step(Channel.VK), a_step(Channel.OK, ttl_minimum=15))
+        after = engine.attempt_after(policy, 0, lane=Lane.NORMAL, deadline=later(seconds), now=NOW)
+        assert (after is not None) == is_opened
+
+    def test_there_is_none_after_the_last_step(self) -> None:
+        policy = a_policy(a_step(Channel.VK), a_step(Channel.OK))
+        assert (
+            engine.attempt_after(policy, 1, lane=Lane.NORMAL, deadline=later(3600), now=NOW)
+            is None
+        )
+
+
 class TestSuccess:
     def test_a_delivery_ends_the_message_with_its_success_met(self) -> None:
         message = a_sent_message()

@@ -46,6 +46,10 @@ def test_segments_agree_with_an_independent_count(text: str) -> None:
         ("ç" + "a" * 70, 2),  # one letter outside the alphabet makes the whole text UCS-2
         ("😀" * 35, 1),
         ("😀" * 36, 2),
+        ("€" + "a" * 304, 2),  # two full parts, one of them with an escape
+        ("€" + "a" * 305, 3),
+        ("😀" + "я" * 132, 2),
+        ("😀" + "я" * 133, 3),
     ],
 )
 def test_a_text_takes_as_many_sms_as_the_standard_says(text: str, count: int) -> None:
