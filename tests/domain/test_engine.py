@@ -131,7 +131,11 @@ class TestTheNextAttempt:
     def test_there_is_none_without_the_least_time_that_its_provider_takes(
         self, seconds: int, *, is_opened: bool
     ) -> None:
-        policy = a_policy(a_step(Channel.VK), a_step(Channel.OK, ttl_minimum=15))
+        policy = a_policy(
+            a_step(Channel.VK),
+            a_step(Channel.OK, ttl_minimum=15),
+            a_step(Channel.SMS, ttl_minimum=0),
+        )
         after = engine.attempt_after(policy, 0, lane=Lane.NORMAL, deadline=later(seconds), now=NOW)
         assert (after is not None) == is_opened
 

@@ -68,6 +68,7 @@ def test_a_surrogate_pair_is_never_split_over_two_parts() -> None:
 
 def test_the_last_character_that_needs_no_pair_takes_one_code_unit() -> None:
     assert segments("\uffff" * 70) == 1
+    assert segments("\uffff" * 132 + "😀") == 2
     assert segments("\U00010000" * 36) == 2
 
 
