@@ -21,7 +21,13 @@ from tests.services.journey import Journey
 pytestmark = pytest.mark.integration
 
 TEXT = ("--text", "#name#, готово")
-PROGRAM = "from cascade.cli.main import main; main()"
+# Whoever starts the tests in the background may have had Ctrl-C ignored, which is inherited.
+PROGRAM = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from cascade.cli.main import main
+main()
+"""
 
 
 @pytest.fixture
