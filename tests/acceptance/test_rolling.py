@@ -20,8 +20,8 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
 # Delivered by each channel in turn; the last on VK, whose answer never comes.
 FATES = ("11111", "41111", "44111", "44411", "44441", "71111", "33333")
 SILENT = "91111"
-# Docker's and systemd's patience. It takes two, or a silent call its four; but a child of Celery's
-# pool now and then waits for 30 until it believes that its last result was read.
+# Docker's and systemd's patience. It takes two, or a silent call its four; once the collector's pool
+# took 32, which may be billiard's: its children wait up to 30 for their last result to be counted.
 STOP_SECONDS = 60.0
 
 
